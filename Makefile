@@ -1,0 +1,77 @@
+# make demo    pick particles in simulated micrographs, as RELION would have it done
+# make test    run the tests
+# make lint    style, formatting, types
+# make venv    only install, with everything that the tests need
+# make clean   remove what the others have made
+#
+# Needed: Python 3.10 or newer with venv, network to PyPI at the first call. `make PYTHON=/path/to/python3.12 test` takes another one.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --constraint constraints.txt
+
+DEMO_DIAMETER := 160
+DEMO_PIXEL := 2.0
+
+.PHONY: help demo test lint venv clean
+unexport PYTHONPATH PYTHONHOME
+export PYTHONNOUSERSITE = 1
+export MPLBACKEND = Agg
+
+help:
+	@sed -n 's/^# \(make \)/\1/p' Makefile
+
+demo: $(VENV)/.installed
+	rm -rf demo
+	$(BIN)/ganpick simulate --out demo --n 3 --width 1200 --height 900 --angpix $(DEMO_PIXEL) --diameter $(DEMO_DIAMETER) --seed 1
+	mkdir -p demo/External/job001
+	cd demo && ../bin/relion_ganpick --o External/job001/ --in_mics micrographs.star --diameter $(DEMO_DIAMETER) --j 2
+	$(BIN)/ganpick evaluate --picks demo/External/job001 --truth demo/truth --diameter $(DEMO_DIAMETER) --angpix $(DEMO_PIXEL)
+	@echo
+	@echo "Coordinates and lists for RELION: demo/External/job001/"
+	@echo "Picks drawn into the micrographs:"
+	@find demo/External/job001 -name '*.png' | sort | sed 's/^/  /' | grep .
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(wildcard relion_ganpick cryosparc_tool)
+
+venv: $(VENV)/.installed-dev
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "Python 3.10 or newer is needed; name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "A virtual environment could not be made. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing relion-ganpick into $(VENV) (some minutes at the first time)"
+	@$(INSTALL) --editable .
+	@$(check_opencv)
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing what the tests need into $(VENV)"
+	@$(INSTALL) --editable '.[dev,pipeliner]'
+	@$(check_opencv)
+	@touch $@
+
+# OpenCV's usual build is linked against libraries of the desktop that a bare machine lacks. Its build without windows has
+# the same functions that we use.
+define check_opencv
+$(BIN)/python -c 'import cv2' 2>/dev/null || { \
+	  echo "OpenCV misses system libraries; for its usual build: apt-get install libgl1 libglib2.0-0 (as root)." >&2; \
+	  echo "Taking opencv-python-headless instead." >&2; \
+	  $(INSTALL) --force-reinstall --no-deps opencv-python-headless && $(BIN)/python -c 'import cv2'; } || { \
+	  echo "OpenCV cannot be imported. On Debian and Ubuntu: apt-get install libgl1 libglib2.0-0, then make again." >&2; exit 1; }
+endef

@@ -1,0 +1,33 @@
+"""Label-free particle picking for RELION and CryoSPARC with a conditional GAN."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from relion_ganpick.version import __version__
+
+if TYPE_CHECKING:
+    from relion_ganpick.core.micrograph import Micrograph, read_micrograph
+    from relion_ganpick.core.picker import Picker
+    from relion_ganpick.core.picks import Picks
+    from relion_ganpick.core.settings import PickSettings
+    from relion_ganpick.model.weights import load_model
+
+_HOMES = {
+    "Micrograph": "core.micrograph",
+    "read_micrograph": "core.micrograph",
+    "Picker": "core.picker",
+    "Picks": "core.picks",
+    "PickSettings": "core.settings",
+    "load_model": "model.weights",
+}
+
+__all__ = ["Micrograph", "PickSettings", "Picker", "Picks", "__version__", "load_model", "read_micrograph"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: ``--version`` must not wait for torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,54 @@
+"""The command ``ganpick``: pick, simulate, evaluate, train, models."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from relion_ganpick.commands import evaluate, models, pick, simulate, train
+from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.version import __version__
+
+STOPPED = 130
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Build the parser; importing torch is left to the subcommands when they run."""
+    parser = argparse.ArgumentParser(
+        prog="ganpick",
+        description="Label-free particle picking with a conditional GAN. Lengths are in Angstrom, coordinates in pixels.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"ganpick {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (pick, simulate, evaluate, train, models):
+        command.add_command(subparsers)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv
+        Words after the program's name; by default those it was called with.
+
+    Returns
+    -------
+    Exit status: 0, 1 after an error that the user can mend, 130 after Ctrl-C; wrong usage exits with 2.
+    """
+    namespace = make_parser().parse_args(argv)
+    try:
+        status: int = namespace.run(namespace)
+    except (GanpickError, OSError) as error:
+        print(f"ganpick: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("ganpick: stopped", file=sys.stderr)
+        return STOPPED
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Find the outer frame of a micrograph that holds no image: repeated or constant rows and columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SMOOTHER = 0.25
+SHORTEST = 3
+DEEPEST = 0.25
+SAMPLES = 512
+
+
+@dataclass(frozen=True)
+class ImageArea:
+    """Part of a micrograph that holds an image, in pixels: rows top to bottom - 1, columns left to right - 1."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+def find_image_area(pixels: NDArray[np.float32]) -> ImageArea:
+    """Find where the image begins on each side.
+
+    A row belongs to no image when it equals its neighbour (mean absolute difference below a quarter of the picture's
+    median) or is constant. From each side, the frame reaches to the last such row that has at least as many of its kind
+    before it as others; fewer than three are no frame, and it is never deeper than a quarter of the picture.
+
+    Parameters
+    ----------
+    pixels
+        (h, w) float32.
+
+    Returns
+    -------
+    ImageArea
+    """
+    rows = pixels[:, :: max(pixels.shape[1] // SAMPLES, 1)]
+    columns = pixels[:: max(pixels.shape[0] // SAMPLES, 1)].T
+    top, bottom = _frame_depths(rows)
+    left, right = _frame_depths(columns)
+    return ImageArea(left, top, pixels.shape[1] - right, pixels.shape[0] - bottom)
+
+
+def _frame_depths(lines: NDArray[np.float32]) -> tuple[int, int]:
+    """Depth of the frame at the beginning and at the end of (n, samples) lines."""
+    if len(lines) < 4 * SHORTEST:
+        return 0, 0
+    step = np.abs(np.diff(lines, axis=0)).mean(axis=1)
+    spread = lines.std(axis=1)
+    typical_step, typical_spread = float(np.median(step)), float(np.median(spread))
+    same = step < SMOOTHER * typical_step
+    flat = spread < 0.1 * typical_spread
+    from_start = np.append(same, False) | flat
+    from_end = (np.insert(same, 0, False) | flat)[::-1]
+    return _depth(from_start), _depth(from_end)
+
+
+def _depth(empty: NDArray[np.bool_]) -> int:
+    outer = empty[: max(int(len(empty) * DEEPEST), 1)]
+    count = np.cumsum(outer)
+    inside = outer & (count >= SHORTEST) & (2 * count >= np.arange(1, len(outer) + 1))
+    found = np.nonzero(inside)[0]
+    return int(found[-1]) + 1 if len(found) else 0

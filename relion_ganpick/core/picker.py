@@ -1,0 +1,261 @@
+"""Micrograph to picks: prepare, mark, locate."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.frame import ImageArea, find_image_area
+from relion_ganpick.core.localize import peaks
+from relion_ganpick.core.micrograph import Micrograph
+from relion_ganpick.core.picks import Picks
+from relion_ganpick.core.preprocess import PARTICLE_PX, normalise
+from relion_ganpick.core.scale import Scale, working_scale
+from relion_ganpick.core.settings import PickSettings
+from relion_ganpick.core.tiles import by_tiles
+from relion_ganpick.model.weights import Model, load_model
+
+Image = NDArray[np.float32]
+
+SMALLEST_SIDE = 64
+LARGEST_SIDE = 1280
+TILE_CORE = 800
+TILE_MARGIN = 112
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A micrograph at the working scale, ready for the generator.
+
+    Attributes
+    ----------
+    picture
+        (h, w) float32, normalised, 0 where there is no image.
+    scale
+        To the micrograph as it is on disk.
+    area
+        Where the image is, in pixels of the file.
+    pixel_size
+        Angstrom per pixel of the file.
+    """
+
+    picture: Image
+    scale: Scale
+    area: ImageArea
+    pixel_size: float
+
+
+class Picker:
+    """Finds particles with a generator that marks them.
+
+    Parameters
+    ----------
+    settings
+        What to pick; at least the diameter.
+    device
+        "auto", "cpu", "cuda" or "cuda:N"; see `find_device`.
+    model
+        A loaded model; by default the one that ``settings`` names.
+
+    Raises
+    ------
+    GanpickError
+        If the model cannot be loaded or the device is missing.
+    """
+
+    def __init__(self, settings: PickSettings, device: str = "auto", model: Model | None = None) -> None:
+        self.model = model or load_model(settings.model)
+        threshold = self.model.card.threshold if settings.threshold is None else settings.threshold
+        self.settings = replace(settings, threshold=threshold)
+        self.threshold = threshold
+        self.device = find_device(device)
+        self.dtype = _fastest_type(self.device)
+        self.stride = int(self.model.generator.stride)  # type: ignore[arg-type]
+        fused = _fuse(self.model.generator)
+        self._generator = fused.to(self.device, self.dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def pick(self, micrograph: Micrograph) -> Picks:
+        """Pick one micrograph.
+
+        Parameters
+        ----------
+        micrograph
+            Pixels with their pixel size.
+
+        Returns
+        -------
+        Picks in pixels of the file, best first, at or above the threshold.
+
+        Raises
+        ------
+        GanpickError
+            If the micrograph has no usable image at this diameter; the message says why.
+        """
+        return self.score(micrograph).above(self.threshold)
+
+    def score(self, micrograph: Micrograph) -> Picks:
+        """Pick one micrograph and keep everything above the localisation's low floor."""
+        prepared = self.prepare(micrograph)
+        return self.locate(prepared, self.mark(prepared.picture))
+
+    def pick_many(self, micrographs: Sequence[Micrograph], batch_size: int = 1) -> list[Picks]:
+        """Pick several micrographs; those of equal size go through the generator together."""
+        prepared = [self.prepare(each) for each in micrographs]
+        marked: dict[int, Image] = {}
+        shapes = sorted({each.picture.shape for each in prepared})
+        for shape in shapes:
+            same = [k for k, each in enumerate(prepared) if each.picture.shape == shape]
+            for begin in range(0, len(same), batch_size):
+                part = same[begin : begin + batch_size]
+                marked |= dict(zip(part, self.mark_batch([prepared[k].picture for k in part]), strict=True))
+        return [self.locate(each, marked[k]).above(self.threshold) for k, each in enumerate(prepared)]
+
+    def prepare(self, micrograph: Micrograph) -> Prepared:
+        """Bring a micrograph to the working scale; needs no device and may run in any thread."""
+        pixels, pixel_size = micrograph.pixels, micrograph.pixel_size
+        if pixel_size is None or not pixel_size > 0:
+            raise GanpickError(f"{micrograph.name}: its pixel size is not known: give --angpix")
+        diameter_px = self.settings.diameter_angstrom / pixel_size
+        shape = (pixels.shape[0], pixels.shape[1])
+        what = f"a diameter of {self.settings.diameter_angstrom:g} A ({diameter_px:.0f} pixels of {pixel_size:g} A)"
+        if diameter_px > min(shape):
+            raise GanpickError(f"{micrograph.name}: {what} is larger than the micrograph of {shape[1]} x {shape[0]} pixels")
+        scale = working_scale(shape, diameter_px, PARTICLE_PX)
+        if min(scale.working_shape) < SMALLEST_SIDE:
+            raise GanpickError(
+                f"{micrograph.name}: {what} leaves only {min(shape) / diameter_px:.1f} diameters across the micrograph; "
+                f"at least {SMALLEST_SIDE / PARTICLE_PX:g} are needed: check --diameter and the pixel size"
+            )
+        picture = resize(pixels, scale.working_shape)
+        if not np.isfinite(picture).all():
+            raise GanpickError(f"{micrograph.name}: holds pixels that are not finite numbers")
+        area = find_image_area(pixels)
+        picture = normalise(picture, _valid(area, scale))
+        if not picture.any():
+            raise GanpickError(f"{micrograph.name}: all pixels are equal: there is no image")
+        if self.settings.contrast == "bright":
+            picture = -picture
+        return Prepared(picture, scale, area, pixel_size)
+
+    def mark(self, picture: Image) -> Image:
+        """Mark one prepared picture, (h, w) float32 -> (h, w) float32 probability of a marker."""
+        return self.mark_batch([picture])[0]
+
+    def mark_batch(self, pictures: Sequence[Image]) -> list[Image]:
+        """Mark prepared pictures of one size; pictures larger than 1280 pixels go tile by tile."""
+        if max(pictures[0].shape) <= LARGEST_SIDE:
+            return list(self._run(np.stack(pictures)))
+        return [by_tiles(each, lambda tile: self._run(tile[None])[0], TILE_CORE, TILE_MARGIN) for each in pictures]
+
+    def locate(self, prepared: Prepared, marked: Image) -> Picks:
+        """Turn markers into picks in pixels of the file, with calibrated figures of merit, best first."""
+        settings, pixel_size = self.settings, prepared.pixel_size
+        fx, fy = prepared.scale.factors
+        min_distance_px = settings.min_distance_angstrom / pixel_size / max(fx, fy)
+        picks = prepared.scale.to_file(peaks(marked, PARTICLE_PX, min_distance_px))
+        calibration = self.model.card.calibration
+        score = np.interp(picks.score, calibration["raw"], calibration["score"])
+        picks = Picks(picks.x, picks.y, np.round(score, 4))
+        picks = picks.inside(*_allowed(prepared, settings))
+        return picks.rounded().thinned(settings.min_distance_angstrom / pixel_size)
+
+    def _run(self, batch: Image) -> Image:
+        """Run the generator, (n, h, w) -> (n, h, w); sides are filled up with 0 to what it can halve."""
+        height, width = batch.shape[1:]
+        padded = np.pad(batch, ((0, 0), (0, -height % self.stride), (0, -width % self.stride)))
+        with torch.inference_mode():
+            tensor = torch.from_numpy(padded)[:, None].to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
+            marked = torch.sigmoid(self._generator(tensor)[:, 0, :height, :width].float())
+        return np.asarray(marked.cpu().numpy())
+
+
+def find_device(name: str) -> torch.device:
+    """Find a device by name.
+
+    Parameters
+    ----------
+    name
+        "auto" is CUDA where there is one, else the CPU; "cpu", "cuda" and "cuda:N" are meant as said.
+
+    Raises
+    ------
+    GanpickError
+        If it is not there: a device that was asked for is never replaced by another.
+    """
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda" if available else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise GanpickError(f"--device {name}: no such kind of device; give auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise GanpickError(f"--device {name}: not supported; give auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= available:
+        raise GanpickError(
+            f"--device {name}: PyTorch sees {available or 'no'} CUDA device{'s' if available != 1 else ''} here; "
+            "leave --gpu and --device away to use the CPU, or install a CUDA build of PyTorch"
+        )
+    return device
+
+
+def resize(pixels: Image, shape: tuple[int, int]) -> Image:
+    """Resize a picture: area means when it shrinks, cubic when it grows, (h, w) -> ``shape`` float32."""
+    shrinks = shape[0] <= pixels.shape[0]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(pixels, (shape[1], shape[0]), interpolation=method), dtype=np.float32)
+
+
+def _allowed(prepared: Prepared, settings: PickSettings) -> tuple[float, float, float, float]:
+    """Where picks may lie, as left, top, right, bottom in pixels of the file.
+
+    A particle may hang over the micrograph's edge as far as the margin allows, but not over a frame: what is seen of it
+    there is made up.
+    """
+    margin = settings.edge_margin_angstrom / prepared.pixel_size
+    at_frame = max(margin, 0.5 * settings.diameter_angstrom / prepared.pixel_size)
+    area, (height, width) = prepared.area, prepared.scale.file_shape
+    return (
+        area.left + (at_frame if area.left else margin),
+        area.top + (at_frame if area.top else margin),
+        area.right - 1 - (at_frame if area.right < width else margin),
+        area.bottom - 1 - (at_frame if area.bottom < height else margin),
+    )
+
+
+def _valid(area: ImageArea, scale: Scale) -> NDArray[np.bool_]:
+    """Mask of the image area at the working scale; pixels that the frame touches are out."""
+    fx, fy = scale.factors
+    valid = np.zeros(scale.working_shape, bool)
+    valid[
+        int(np.ceil(area.top / fy)) : int(np.floor(area.bottom / fy)) if area.bottom < scale.file_shape[0] else None,
+        int(np.ceil(area.left / fx)) : int(np.floor(area.right / fx)) if area.right < scale.file_shape[1] else None,
+    ] = True
+    return valid
+
+
+def _fastest_type(device: torch.device) -> torch.dtype:
+    if device.type == "cuda":
+        return torch.float16
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+
+
+def _fuse(generator: nn.Module) -> nn.Module:
+    """Copy a network with every batch normalisation worked into the convolution before it."""
+    fused = copy.deepcopy(generator).eval()
+    for block in fused.modules():
+        if isinstance(block, nn.Sequential):
+            for k in range(len(block) - 1):
+                convolution, normalisation = block[k], block[k + 1]
+                if isinstance(convolution, nn.Conv2d) and isinstance(normalisation, nn.BatchNorm2d):
+                    block[k], block[k + 1] = fuse_conv_bn_eval(convolution, normalisation), nn.Identity()
+    return fused

@@ -1,0 +1,72 @@
+"""Picks: particle centres with a figure of merit, and the rules that thin them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+
+@dataclass(frozen=True)
+class Picks:
+    """Particle centres on one picture, best first.
+
+    Attributes
+    ----------
+    x, y
+        (n,) float64, column and row in pixels; (0, 0) is the centre of the first pixel.
+    score
+        (n,) float64, figure of merit in [0, 1].
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    score: NDArray[np.float64]
+
+    @classmethod
+    def none(cls) -> Picks:
+        """No picks."""
+        return cls(np.empty(0), np.empty(0), np.empty(0))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def xy(self) -> NDArray[np.float64]:
+        """(n, 2) float64, columns x and y."""
+        return np.stack([self.x, self.y], axis=1)
+
+    def where(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Picks:
+        """Select picks by a mask or by indices."""
+        return Picks(self.x[keep], self.y[keep], self.score[keep])
+
+    def above(self, threshold: float) -> Picks:
+        """Keep the picks whose figure of merit is at least ``threshold``."""
+        return self.where(self.score >= threshold)
+
+    def inside(self, left: float, top: float, right: float, bottom: float) -> Picks:
+        """Keep the picks with left <= x <= right and top <= y <= bottom, all in pixels."""
+        return self.where((self.x >= left) & (self.x <= right) & (self.y >= top) & (self.y <= bottom))
+
+    def sorted(self) -> Picks:
+        """Order by falling figure of merit, then by row and column."""
+        return self.where(np.lexsort((self.x, self.y, -self.score)))
+
+    def thinned(self, min_distance: float) -> Picks:
+        """Drop every pick that lies closer than ``min_distance`` pixels to a better one, best first."""
+        best = self.sorted()
+        if len(best) < 2 or min_distance <= 0:
+            return best
+        keep = np.ones(len(best), bool)
+        for index, near_by in enumerate(cKDTree(best.xy).query_ball_point(best.xy, min_distance)):
+            if keep[index]:
+                worse = np.array([k for k in near_by if k > index], np.intp)
+                gap = np.hypot(best.x[worse] - best.x[index], best.y[worse] - best.y[index])
+                keep[worse[gap < min_distance]] = False
+        return best.where(keep)
+
+    def rounded(self) -> Picks:
+        """Move to whole pixels, since RELION cuts fractions off."""
+        return Picks(np.rint(self.x), np.rint(self.y), self.score)

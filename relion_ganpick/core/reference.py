@@ -1,0 +1,194 @@
+"""Read coordinates of picks and references, by micrograph, from STAR and CSV files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import starfile
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.picks import Picks
+
+Points = NDArray[np.float64]
+
+SUFFIXES = ("_autopick", "_manualpick", "_pick")
+X, Y, SCORE, MICROGRAPH = "rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", "rlnMicrographName"
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Coordinates on one micrograph.
+
+    Attributes
+    ----------
+    picks
+        Centres in pixels; the figure of merit is 1 where the file has none.
+    ignore
+        (n, 2) float64, places where a pick counts neither as right nor as wrong.
+    source
+        The file they come from.
+    """
+
+    picks: Picks
+    ignore: Points = field(default_factory=lambda: np.empty((0, 2)))
+    source: Path = Path()
+
+
+def micrograph_stem(name: str | Path) -> str:
+    """Name of a micrograph without folders, extension, and the suffix that pickers append."""
+    stem = Path(name).stem
+    for suffix in SUFFIXES:
+        if stem.endswith(suffix) and stem != suffix:
+            return stem[: -len(suffix)]
+    return stem
+
+
+def read_coordinates(paths: Sequence[Path]) -> dict[str, Coordinates]:
+    """Read coordinates from files and folders.
+
+    A file is a CSV with columns x and y (optional: score, and kind, which is "particle" or "ignore"), or a STAR file: of
+    one micrograph, of many (with rlnMicrographName), or a list of coordinate files (rlnMicrographCoordinates). In a folder
+    every file with coordinates is read, also below it, but for hidden ones; a CSV goes before a STAR file of the same name,
+    as it can say more.
+
+    Parameters
+    ----------
+    paths
+        Files or folders.
+
+    Returns
+    -------
+    Coordinates by the micrograph's stem.
+
+    Raises
+    ------
+    GanpickError
+        If a file cannot be understood, there are no coordinates, or two files are about the same micrograph.
+    """
+    found: dict[str, Coordinates] = {}
+    for path in paths:
+        if not path.exists():
+            raise GanpickError(f"{path}: there is no such file or folder")
+        before = len(found)
+        for stem, coordinates in _read_folder(path) if path.is_dir() else _read_file(path):
+            if stem in found:
+                raise GanpickError(
+                    f"{found[stem].source} and {coordinates.source} are both about micrograph {stem}: "
+                    "give one of them, or rename the micrographs"
+                )
+            found[stem] = coordinates
+        if path.is_dir() and len(found) == before:
+            raise GanpickError(f"{path}: there are no STAR or CSV files with coordinates in this folder")
+    return found
+
+
+def without_ignored(coordinates: Picks, ignore: Points, reach: float) -> Picks:
+    """Drop the picks within ``reach`` pixels of a place to ignore."""
+    if not len(ignore) or not len(coordinates):
+        return coordinates
+    return coordinates.where(np.asarray(cKDTree(ignore).query(coordinates.xy)[0] > reach))
+
+
+def _read_folder(folder: Path) -> Iterator[tuple[str, Coordinates]]:
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix in (".star", ".csv") and path.is_file()]
+    files = [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    for path in files:
+        if path.suffix == ".csv":
+            yield from _read_file(path)
+        elif path.with_suffix(".csv") not in files:
+            tables = _star_tables(path)
+            if any(X in table for table in tables):
+                yield from _from_tables(tables, path)
+
+
+def _read_file(path: Path) -> Iterator[tuple[str, Coordinates]]:
+    if path.suffix == ".csv":
+        return iter([(micrograph_stem(path), _from_csv(path))])
+    if path.suffix != ".star":
+        raise GanpickError(f"{path}: coordinates are read from .star and .csv files only")
+    tables = _star_tables(path)
+    for table in tables:
+        if "rlnMicrographCoordinates" in table:
+            return _from_list(table, path)
+    if not any(X in table for table in tables):
+        raise GanpickError(f"{path}: has neither the column {X} nor a list of coordinate files")
+    return _from_tables(tables, path)
+
+
+def _from_csv(path: Path) -> Coordinates:
+    try:
+        table = pd.read_csv(path, skipinitialspace=True)
+    except (ValueError, OSError) as error:
+        raise GanpickError(f"{path}: not a table of comma separated values ({error})") from error
+    missing = {"x", "y"} - set(table.columns)
+    if missing:
+        raise GanpickError(f"{path}: column {' and '.join(sorted(missing))} is missing; the first line must name x and y")
+    if "kind" not in table:
+        return Coordinates(_picks(table, ("x", "y", "score"), path), source=path)
+    unknown = set(table["kind"]) - {"particle", "ignore"}
+    if unknown:
+        raise GanpickError(f"{path}: kind {sorted(map(str, unknown))[0]!r} is not known; give 'particle' or 'ignore'")
+    ignored = table["kind"] == "ignore"
+    names = ("x", "y", "score")
+    return Coordinates(_picks(table[~ignored], names, path), _picks(table[ignored], names, path).xy, path)
+
+
+def _from_tables(tables: Iterable[Any], path: Path) -> Iterator[tuple[str, Coordinates]]:
+    """Coordinates in the first table that has them, by micrograph where it names them."""
+    table = next(each for each in tables if X in each)
+    names = (X, Y, SCORE)
+    if MICROGRAPH not in table:
+        yield micrograph_stem(path), Coordinates(_picks(table, names, path), source=path)
+        return
+    seen: dict[str, str] = {}
+    for micrograph, rows in table.groupby(table[MICROGRAPH].astype(str), sort=True):
+        stem = micrograph_stem(str(micrograph))
+        if stem in seen:
+            raise GanpickError(f"{path}: micrographs {seen[stem]} and {micrograph} have the same name: they cannot be told apart")
+        seen[stem] = str(micrograph)
+        yield stem, Coordinates(_picks(rows, names, path), source=path)
+
+
+def _from_list(table: Any, path: Path) -> Iterator[tuple[str, Coordinates]]:
+    """Coordinates from the files that RELION's list names, relative to the project's folder."""
+    for micrograph, name in zip(table[MICROGRAPH].astype(str), table["rlnMicrographCoordinates"].astype(str), strict=True):
+        bases = (Path(), *path.absolute().parents)
+        file = next((base / name for base in bases if (base / name).is_file()), None)
+        if file is None:
+            raise GanpickError(f"{path}: lists {name}, which is not there; call from the project's folder")
+        coordinates = dict(_from_tables(_star_tables(file, X), file))
+        yield micrograph_stem(micrograph), next(iter(coordinates.values()), Coordinates(Picks.none(), source=file))
+
+
+def _star_tables(path: Path, needed: str | None = None) -> list[Any]:
+    try:
+        blocks = starfile.read(path, always_dict=True)
+    except (ValueError, IndexError, KeyError, OSError) as error:
+        raise GanpickError(f"{path}: not a STAR file that can be read ({error})") from error
+    tables = [block if isinstance(block, pd.DataFrame) else pd.DataFrame([block]) for block in blocks.values()]
+    if needed is not None and not any(needed in table for table in tables):
+        raise GanpickError(f"{path}: has no column {needed}")
+    return tables
+
+
+def _picks(table: Any, names: tuple[str, str, str], path: Path) -> Picks:
+    columns = []
+    for name in names:
+        if name not in table and name == names[2]:
+            columns.append(np.ones(len(table)))
+            continue
+        if name not in table:
+            raise GanpickError(f"{path}: column {name} is missing")
+        values = np.asarray(pd.to_numeric(table[name], errors="coerce"), np.float64)
+        if not np.isfinite(values).all():
+            wrong = table[name].iloc[int(np.argmin(np.isfinite(values)))]
+            raise GanpickError(f"{path}: column {name} holds {wrong!r}, which is not a number")
+        columns.append(values)
+    return Picks(*columns)

@@ -1,0 +1,187 @@
+"""Settings of a picking run, each in one place: command lines, cards and the pipeliner job are filled from here."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from relion_ganpick.core.errors import GanpickError
+
+T = TypeVar("T")
+
+MIN_DISTANCE_DIAMETERS = 0.5
+EDGE_MARGIN_DIAMETERS = 0.25
+
+
+@dataclass(frozen=True)
+class Option:
+    """How a setting appears to users.
+
+    Attributes
+    ----------
+    label
+        A few words for a form.
+    text
+        One sentence for a help page, with unit and default.
+    kind
+        What a word on the command line is turned into; bool makes a flag.
+    group
+        "main", "advanced" or "hidden".
+    choices
+        Allowed values, or empty.
+    """
+
+    label: str
+    text: str
+    kind: type
+    group: str = "advanced"
+    choices: tuple[str, ...] = ()
+
+
+def option(default: Any, label: str, text: str, kind: type, group: str = "advanced", choices: Sequence[str] = ()) -> Any:
+    """Make a dataclass field that knows how it appears to users."""
+    return field(default=default, metadata={"option": Option(label, text, kind, group, tuple(choices))})
+
+
+@dataclass(frozen=True)
+class PickSettings:
+    """What decides which picks come out.
+
+    Attributes
+    ----------
+    diameter
+        Longest extent of the particle in Angstrom.
+    threshold
+        Smallest figure of merit of a pick, in [0, 1]; None takes the one on the model's card.
+    min_distance
+        Smallest distance between two picks in Angstrom; None is half a diameter.
+    edge_margin
+        Smallest distance of a pick from the edge of the image area in Angstrom; None is a quarter diameter.
+    contrast
+        "dark" or "bright" particles.
+    model
+        Name of a shipped model, or path of a .safetensors file with its card beside it.
+    """
+
+    diameter: float | None = option(None, "Particle diameter (A)", "longest extent of the particle in Angstrom", float, "main")
+    threshold: float | None = option(
+        None, "Score threshold", "smallest figure of merit of a pick, 0 to 1 (default: the model's own)", float, "main"
+    )
+    min_distance: float | None = option(
+        None, "Minimum distance (A)", "smallest distance between two picks in Angstrom (default: half the diameter)", float
+    )
+    edge_margin: float | None = option(
+        None,
+        "Edge margin (A)",
+        "smallest distance of a pick from the image's edge in Angstrom (default: a quarter of the diameter)",
+        float,
+    )
+    contrast: str = option("dark", "Particle contrast", "particles are dark or bright", str, "advanced", ("dark", "bright"))
+    model: str = option("default", "Model", "name of a model in the package, or path of a .safetensors file", str, "main")
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.diameter is None:
+            raise GanpickError(
+                "the particle diameter is missing: give --diameter, the longest extent of the particle in Angstrom"
+            )
+        _positive("diameter", self.diameter, "in Angstrom")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise GanpickError(f"--threshold {self.threshold:g}: a figure of merit lies between 0 and 1")
+        if self.min_distance is not None:
+            _positive("min_distance", self.min_distance, "in Angstrom")
+        if self.edge_margin is not None and not 0 <= self.edge_margin < 1e6:
+            raise GanpickError(f"--edge_margin {self.edge_margin:g}: give 0 or a positive number of Angstrom")
+        if self.contrast not in ("dark", "bright"):
+            raise GanpickError(f"--contrast {self.contrast}: particles are 'dark' or 'bright'")
+
+    @property
+    def diameter_angstrom(self) -> float:
+        """Diameter in Angstrom, known to be there."""
+        assert self.diameter is not None
+        return self.diameter
+
+    @property
+    def min_distance_angstrom(self) -> float:
+        """Smallest distance between two picks in Angstrom."""
+        return MIN_DISTANCE_DIAMETERS * self.diameter_angstrom if self.min_distance is None else self.min_distance
+
+    @property
+    def edge_margin_angstrom(self) -> float:
+        """Smallest distance from the edge of the image area in Angstrom."""
+        return EDGE_MARGIN_DIAMETERS * self.diameter_angstrom if self.edge_margin is None else self.edge_margin
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a run is carried out; no pick depends on it but where a pixel size is missing.
+
+    Attributes
+    ----------
+    angpix
+        Pixel size in Angstrom where the input gives none.
+    device
+        "auto", "cpu", "cuda" or "cuda:N".
+    gpu
+        Number of a GPU; short for device cuda:N.
+    j
+        Number of threads.
+    overlays
+        Number of pictures of picked micrographs to write.
+    """
+
+    angpix: float | None = option(
+        None, "Pixel size (A)", "pixel size in Angstrom for micrographs whose STAR file gives none", float
+    )
+    device: str = option("auto", "Device", "auto, cpu, cuda or cuda:N", str)
+    gpu: str | None = option(None, "GPU", "number of the GPU to use, as in --gpu 0", str, "main")
+    j: int = option(1, "Threads", "number of threads", int, "main")
+    overlays: int = option(8, "Overlays", "number of PNG pictures with circles at the picks", int)
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.angpix is not None:
+            _positive("angpix", self.angpix, "in Angstrom per pixel")
+        if self.j < 1:
+            raise GanpickError(f"--j {self.j}: at least one thread is needed")
+        if self.overlays < 0:
+            raise GanpickError(f"--overlays {self.overlays}: give 0 or a positive number of pictures")
+        if self.gpu is not None and not self.gpu.strip().isdigit():
+            raise GanpickError(f"--gpu {self.gpu}: give the number of one GPU, as in --gpu 0")
+
+    @property
+    def device_name(self) -> str:
+        """Device with ``gpu`` taken into account."""
+        return self.device if self.gpu is None else f"cuda:{self.gpu.strip()}"
+
+
+def options_of(settings: type) -> dict[str, Option]:
+    """Options of a settings class by name, in order."""
+    return {each.name: each.metadata["option"] for each in fields(settings)}
+
+
+def add_options(parser: argparse.ArgumentParser, settings: type) -> None:
+    """Add one argument for every setting; absent ones stay out of the namespace, so that the class fills them."""
+    groups = {name: parser.add_argument_group(name) for name in ("main", "advanced")}
+    for name, each in options_of(settings).items():
+        groups[each.group].add_argument(
+            f"--{name}",
+            type=each.kind,
+            choices=each.choices or None,
+            default=argparse.SUPPRESS,
+            metavar=None if each.choices else each.kind.__name__.upper(),
+            help=each.text,
+        )
+
+
+def settings_from(settings: type[T], namespace: argparse.Namespace) -> T:
+    """Build settings from parsed arguments; what was not given takes its default."""
+    given = vars(namespace)
+    return settings(**{name: given[name] for name in options_of(settings) if name in given})
+
+
+def _positive(name: str, value: float, unit: str) -> None:
+    if not 0 < value < 1e6:
+        raise GanpickError(f"--{name} {value:g}: give a positive number {unit}")

@@ -1,0 +1,227 @@
+"""Adversarial training on synthetic pairs: seeded, resumable, logged."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.model.losses import cross_entropy_with_dice, data_loss, mean_squared_discriminator, mean_squared_generator
+from relion_ganpick.model.networks import PatchDiscriminator, UNetGenerator
+from relion_ganpick.model.presets import TrainSettings
+from relion_ganpick.model.validate import Item, calibrate, validation_items
+from relion_ganpick.model.weights import Card, save_model
+from relion_ganpick.synthesis.pairs import make_batch
+
+WARM_UP = 200
+
+
+class StepPairs(Dataset[tuple[Tensor, Tensor]]):
+    """The pairs of step k, made anew from the seed, so that a resumed run sees what an undisturbed one sees."""
+
+    def __init__(self, settings: TrainSettings, first: int) -> None:
+        self.settings, self.first = settings, first
+
+    def __len__(self) -> int:
+        return self.settings.steps - self.first
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        pictures, markers = make_batch(self.settings.seed, self.first + index, self.settings.batch, self.settings.crop)
+        return torch.from_numpy(pictures), torch.from_numpy(markers)
+
+
+class Trainer:
+    """One training run in a folder: its networks, optimisers, average, log and checkpoint."""
+
+    def __init__(self, settings: TrainSettings, folder: Path, device: torch.device, bfloat16: bool) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.folder, self.device, self.bfloat16 = settings, folder, device, bfloat16
+        layout = torch.channels_last
+        self.generator = UNetGenerator(settings.width, settings.levels).to(device).to(memory_format=layout)  # type: ignore[call-overload]
+        self.discriminator = PatchDiscriminator(settings.discriminator_width).to(device).to(memory_format=layout)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        betas = (settings.beta1, 0.999)
+        self.generator_optimiser = torch.optim.Adam(self.generator.parameters(), settings.learning_rate, betas)
+        self.discriminator_optimiser = torch.optim.Adam(
+            self.discriminator.parameters(), settings.discriminator_learning_rate, betas
+        )
+        self.step = 0
+
+    def run(self, progress: bool = True, workers: int = 1) -> Path:
+        """Train to the last step, then calibrate and save the weights with their card.
+
+        Returns
+        -------
+        Path of the safetensors file.
+        """
+        began, losses = time.monotonic(), []
+        bar = tqdm(total=self.settings.steps, initial=self.step, disable=not progress, desc="train", mininterval=5)
+        for picture, marker in self._pairs(workers):
+            losses.append(self.update(picture, marker))
+            bar.update()
+            if self.step % self.settings.validate_every == 0 or self.step == self.settings.steps:
+                figures = self.validate()
+                means = {name: round(sum(each[name] for each in losses) / len(losses), 5) for name in losses[0]}
+                self._log({"step": self.step, **means, **figures, "seconds": round(time.monotonic() - began, 1)})
+                self.checkpoint()
+                losses = []
+        bar.close()
+        return self.finish()
+
+    def update(self, picture: Tensor, marker: Tensor) -> dict[str, float]:
+        """Update the discriminator, then the generator, on one batch of pairs, each (n, 1, h, w)."""
+        self.generator.train()
+        self.discriminator.train()
+        picture = picture.to(self.device, memory_format=torch.channels_last)
+        marker = marker.to(self.device, memory_format=torch.channels_last)
+        settings = self.settings
+        rate = settings.learning_rate * _schedule(self.step, settings.steps)
+        for group in self.generator_optimiser.param_groups:
+            group["lr"] = rate
+        with self._precision():
+            logits = self.generator(picture)
+        logits = logits.float()
+        generated = torch.sigmoid(logits)
+        values = {}
+        loss = settings.l1_weight * data_loss(marker, generated)
+        values["l1"] = loss.item()
+        if settings.entropy_weight:
+            entropy = cross_entropy_with_dice(logits, marker)
+            loss = loss + settings.entropy_weight * entropy
+            values["entropy"] = entropy.item()
+        if settings.adversarial_weight:
+            adversarial, judged = self._adversarial(picture, marker, generated)
+            loss = loss + settings.adversarial_weight * adversarial
+            values |= {"adversarial": adversarial.item(), "discriminator": judged}
+        self.generator_optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self.generator.parameters(), 1.0)
+        self.generator_optimiser.step()
+        self._follow()
+        self.step += 1
+        return values
+
+    def _adversarial(self, picture: Tensor, marker: Tensor, generated: Tensor) -> tuple[Tensor, float]:
+        with self._precision():
+            on_real = self.discriminator(picture, marker)
+            on_fake = self.discriminator(picture, generated.detach())
+        judged = mean_squared_discriminator(on_real.float(), on_fake.float())
+        self.discriminator_optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(judged)
+        self.discriminator_optimiser.step()
+        self.discriminator.requires_grad_(False)
+        with self._precision():
+            on_fake = self.discriminator(picture, generated)
+        self.discriminator.requires_grad_(True)
+        return mean_squared_generator(on_real.float(), on_fake.float()), judged.item()
+
+    def validate(self) -> dict[str, float]:
+        """Score the averaged generator on held-out scenes: F1 at a quarter diameter, average precision."""
+        _, _, figures = calibrate(self._validation())
+        return figures
+
+    def _validation(self) -> list[Item]:
+        self.average.eval()
+        return validation_items(self.average, self.device, self.settings.seed, self.settings.validation_scenes)
+
+    def checkpoint(self) -> None:
+        """Save everything that the next step depends on, under another name first."""
+        state = {
+            "step": self.step,
+            "settings": json.dumps(asdict(self.settings)),
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "average": self.average.state_dict(),
+            "generator_optimiser": self.generator_optimiser.state_dict(),
+            "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
+        }
+        path = self.folder / "checkpoint.pt"
+        torch.save(state, path.with_suffix(".tmp"))
+        path.with_suffix(".tmp").replace(path)
+
+    def resume(self) -> None:
+        """Take up the checkpoint in the folder.
+
+        Raises
+        ------
+        GanpickError
+            If it was made with other settings.
+        """
+        path = self.folder / "checkpoint.pt"
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        settings = json.loads(state["settings"])
+        differing = [f"{k}: {settings.get(k)} -> {v}" for k, v in asdict(self.settings).items() if settings.get(k) != v]
+        if differing:
+            raise GanpickError(
+                f"{path} was made with other settings ({', '.join(differing)}); "
+                "give the same ones, or another --out, or delete the file"
+            )
+        for name in ("generator", "discriminator", "average", "generator_optimiser", "discriminator_optimiser"):
+            getattr(self, name).load_state_dict(state[name])
+        self.step = state["step"]
+
+    def finish(self) -> Path:
+        """Calibrate the averaged generator on held-out scenes and save it with its card."""
+        calibration, threshold, figures = calibrate(self._validation())
+        card = Card(
+            name=self.settings.preset,
+            preset=self.settings.preset,
+            network={"kind": "unet", "width": self.settings.width, "levels": self.settings.levels},
+            training=asdict(self.settings),
+            data="synthetic pictures only (relion_ganpick.synthesis)",
+            steps=self.step,
+            metrics=figures,
+            threshold=threshold,
+            calibration=calibration,
+        )
+        return save_model(self.average, card, self.folder)
+
+    def _follow(self) -> None:
+        decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mean, new in zip(self.average.state_dict().values(), self.generator.state_dict().values(), strict=True):
+                if mean.dtype.is_floating_point:
+                    mean.lerp_(new, 1 - decay)
+                else:
+                    mean.copy_(new)
+
+    def _precision(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()
+
+    def _pairs(self, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
+        if self.step >= self.settings.steps:
+            return iter(())
+        loader = DataLoader(
+            StepPairs(self.settings, self.step),
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+            worker_init_fn=_one_thread,
+        )
+        return iter(loader)
+
+    def _log(self, row: dict[str, float]) -> None:
+        with open(self.folder / "log.jsonl", "a") as log:
+            log.write(json.dumps(row) + "\n")
+        tqdm.write("  ".join(f"{name} {value}" for name, value in row.items()))
+
+
+def _one_thread(_: int) -> None:
+    cv2.setNumThreads(0)
+
+
+def _schedule(step: int, steps: int) -> float:
+    warm = min((step + 1) / WARM_UP, 1.0)
+    return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / max(steps, 1))))

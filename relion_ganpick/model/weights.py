@@ -1,0 +1,182 @@
+"""Weights on disk: safetensors beside a JSON card, checked by its sum before use; never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.model.networks import UNetGenerator
+from relion_ganpick.version import __version__
+
+SHIPPED = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model is: where it comes from, how it was measured, and how it wants to be used.
+
+    Attributes
+    ----------
+    name, preset
+        The model's name and the recipe that trained it.
+    network
+        Kind and size of the generator.
+    training
+        All settings of the training run, its seed among them.
+    data
+        What it was trained on, in words.
+    steps
+        Number of updates.
+    metrics
+        Figures on held-out synthetic scenes at the threshold.
+    threshold
+        Default for the figure of merit.
+    calibration
+        Knots of the map from raw to calibrated figure of merit.
+    sha256
+        Sum of the weights' file.
+    code_version
+        Version of this package that wrote it.
+    """
+
+    name: str
+    preset: str
+    network: dict[str, Any]
+    training: dict[str, Any]
+    data: str
+    steps: int
+    metrics: dict[str, float]
+    threshold: float
+    calibration: dict[str, list[float]]
+    sha256: str = ""
+    code_version: str = __version__
+
+
+@dataclass(frozen=True)
+class Model:
+    """A generator in evaluation mode, with its card."""
+
+    generator: nn.Module = field(repr=False)
+    card: Card
+
+
+def save_model(generator: nn.Module, card: Card, folder: Path) -> Path:
+    """Write ``<name>.safetensors`` (half precision) and ``<name>.json`` into a folder.
+
+    Returns
+    -------
+    Path of the safetensors file.
+    """
+    tensors = {
+        name: value.detach().cpu().to(torch.float16 if value.dtype.is_floating_point else value.dtype).contiguous()
+        for name, value in generator.state_dict().items()
+    }
+    data = save_tensors(tensors)
+    filled = Card(**{**asdict(card), "sha256": hashlib.sha256(data).hexdigest(), "code_version": __version__})
+    path = folder / f"{card.name}.safetensors"
+    path.write_bytes(data)
+    path.with_suffix(".json").write_text(json.dumps(asdict(filled), indent=1) + "\n")
+    return path
+
+
+def shipped_models() -> list[str]:
+    """Names of the models inside the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.json"))
+
+
+def find_model(name: str) -> Path:
+    """Turn a model's name, or the path of a safetensors file or card, into the path of the weights.
+
+    Raises
+    ------
+    GanpickError
+        If there is none.
+    """
+    shipped = SHIPPED / f"{name}.safetensors"
+    if shipped.is_file():
+        return shipped
+    path = Path(name).with_suffix(".safetensors")
+    if not path.is_file():
+        raise GanpickError(
+            f"no model {name!r}: give one of {', '.join(shipped_models())}, or the path of a .safetensors file with its card"
+        )
+    return path
+
+
+def read_card(path: Path) -> Card:
+    """Read the card beside a file of weights.
+
+    Raises
+    ------
+    GanpickError
+        If it is missing or is not a card.
+    """
+    card = path.with_suffix(".json")
+    try:
+        content = json.loads(card.read_text())
+        return Card(**{each.name: content[each.name] for each in fields(Card)})
+    except OSError as error:
+        raise GanpickError(
+            f"{card}: the model's card cannot be read ({error.strerror}); it belongs beside {path.name}"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise GanpickError(f"{card}: not a model card ({error!r}); train again or reinstall the package") from error
+
+
+def read_weights(path: Path) -> tuple[bytes, Card]:
+    """Read a file of weights and compare it with the sum on its card.
+
+    Raises
+    ------
+    GanpickError
+        If it cannot be read or has been changed.
+    """
+    card = read_card(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise GanpickError(f"{path}: the weights cannot be read ({error.strerror})") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != card.sha256:
+        raise GanpickError(
+            f"{path}: sha256 is {found[:12]}..., its card says {card.sha256[:12]}...; "
+            "the file is damaged or belongs to another card: copy both again or reinstall the package"
+        )
+    return data, card
+
+
+def load_model(name: str = "default") -> Model:
+    """Load a model by name or path, on the CPU in float32.
+
+    Parameters
+    ----------
+    name
+        A model in the package, or the path of a .safetensors file with its card beside it.
+
+    Raises
+    ------
+    GanpickError
+        If it is missing, damaged, or does not fit its card.
+    """
+    path = find_model(name)
+    data, card = read_weights(path)
+    try:
+        if card.network["kind"] != "unet":
+            raise GanpickError(
+                f"{path}: network of kind {card.network['kind']!r} is not known to version {__version__}; update relion-ganpick"
+            )
+        generator = UNetGenerator(int(card.network["width"]), int(card.network["levels"]))
+        generator.load_state_dict({k: v.float() if v.dtype.is_floating_point else v for k, v in load_tensors(data).items()})
+    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
+        raise GanpickError(f"{path}: the weights do not fit their card ({str(error)[:200]})") from error
+    return Model(generator.eval().requires_grad_(False), card)

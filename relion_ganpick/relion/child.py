@@ -1,0 +1,30 @@
+"""Entry of the worker process: everything that must happen before torch is imported, which takes seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+
+
+def main() -> None:
+    """Read the plan, one line of JSON on standard input, and carry it out.
+
+    Standard input stays open as long as the watching process lives; when it closes we end at once.
+    """
+    plan = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    from relion_ganpick.relion.worker import work
+
+    status = work(plan)
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    os._exit(status)
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1024):
+        pass
+    os._exit(1)

@@ -1,0 +1,81 @@
+"""Which RELION has started us: 3.1, 4.0 or 5.0, and what that changes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import starfile
+
+from relion_ganpick.core.errors import GanpickError
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What differs between generations of RELION.
+
+    Attributes
+    ----------
+    name
+        "3.1", "4.0" or "5.0".
+    star_version
+        Number in the header of STAR files.
+    node_file
+        Output that is declared to the pipeline.
+    node_label
+        Its type for RELION 4 and 5; None for 3.1, which has numbers only.
+    """
+
+    name: str
+    star_version: int
+    node_file: str
+    node_label: str | None
+
+
+NODE_NUMBER = 2
+GENERATIONS = {
+    "3.1": Generation("3.1", 30001, "coords_suffix_autopick.star", None),
+    "4.0": Generation("4.0", 30001, "autopick.star", "MicrographsCoords.star.relion.autopick"),
+    "5.0": Generation("5.0", 50001, "autopick.star", "MicrographCoordsGroup.star.relion.autopick"),
+}
+NEWEST = "5.0"
+
+
+def find_generation(job_star: Path, wanted: str | None = None) -> Generation:
+    """Tell RELION's generation from the job.star that it wrote before it started us.
+
+    Version 50001 or later in the header is RELION 5; a type label is 4.0; a type number is 3.1.
+
+    Parameters
+    ----------
+    job_star
+        ``job.star`` in the job's folder; if it is missing we are run by hand, and the newest generation is assumed.
+    wanted
+        A generation's name that overrides what is found.
+
+    Raises
+    ------
+    GanpickError
+        If ``wanted`` is none of them.
+    """
+    if wanted is not None:
+        if wanted not in GENERATIONS:
+            raise GanpickError(f"--relion_version {wanted}: give one of {', '.join(GENERATIONS)}")
+        return GENERATIONS[wanted]
+    try:
+        text = job_star.read_text(errors="replace")
+    except OSError:
+        return GENERATIONS[NEWEST]
+    version = re.search(r"^# version (\d+)", text, re.MULTILINE)
+    if version and int(version[1]) >= GENERATIONS["5.0"].star_version:
+        return GENERATIONS["5.0"]
+    if "_rlnJobTypeLabel" in text:
+        return GENERATIONS["4.0"]
+    return GENERATIONS["3.1" if "_rlnJobType" in text else NEWEST]
+
+
+def star_text(blocks: dict[str, object], generation: Generation) -> str:
+    """Blocks in STAR format with RELION's header, and without the date that starfile adds."""
+    body: str = starfile.to_string(blocks, sep=" ")
+    return f"\n# version {generation.star_version}\n\n" + body[body.index("data_") :].rstrip("\n") + "\n\n"

@@ -1,0 +1,201 @@
+"""The External job's executable: starts the worker, watches it, and answers for the job's end.
+
+A small process without torch holds the job's folder, so that a crash, a kill for lack of memory or a hung disk in
+the worker still ends the job properly, and an abort takes effect at once. The worker can be killed at any moment:
+every file appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+
+from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.relion.markers import ABORTED, FAILURE, SUCCESS, JobFolder
+from relion_ganpick.relion.options import JobOptions, find_project, find_value, make_parser, parse
+from relion_ganpick.version import __version__
+
+POLL_SECONDS = 0.1
+GRACE_SECONDS = 0.5
+WORKER = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from relion_ganpick.relion.child import main; main()"
+
+
+class StoppedError(Exception):
+    """A signal asks us to end."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the External job.
+
+    Parameters
+    ----------
+    argv
+        Words after the executable; `sys.argv` by default.
+
+    Returns
+    -------
+    Exit status: 0 if the job succeeded, else 1. The marker in the job's folder says the same.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    output = find_value(argv, "--o")
+    if output is None:
+        return _without_folder(argv)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    _catch_signals()
+    try:
+        project, output, in_mics = find_project(output, find_value(argv, "--in_mics"), find_value(argv, "--project_dir"))
+        os.chdir(project)
+        with JobFolder(output) as folder:
+            return _hold(folder, argv, in_mics)
+    except GanpickError as error:
+        _complain(str(error))
+    except OSError as error:
+        _complain(f"{output}: the job's marker cannot be written ({error.strerror})")
+    return 1
+
+
+def _without_folder(argv: Sequence[str]) -> int:
+    if "--version" in argv:
+        print(f"relion_ganpick {__version__}")
+        return 0
+    print(make_parser().format_help())
+    if "--help" in argv:
+        return 0
+    _complain("the job's folder is missing: give --o")
+    return 1
+
+
+def _hold(folder: JobFolder, argv: Sequence[str], in_mics: str | None) -> int:
+    """Carry out the job, and leave exactly one marker."""
+    marker = FAILURE
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        if "--help" in argv or "--version" in argv:
+            _without_folder(["--version"] if "--version" in argv else ["--help"])
+        else:
+            marker = _carry_out(folder, parse(argv, folder.output, in_mics))
+    except GanpickError as error:
+        _complain(str(error))
+    except StoppedError as stopped:
+        _complain(f"stopped by {stopped}")
+    except OSError as error:
+        _complain(
+            f"{error.filename or folder.output}: {error.strerror}; what was finished is kept: run the job again with Continue"
+        )
+    except Exception as error:
+        traceback.print_exc()
+        _complain(f"unexpected error ({error!r}); please report it with the lines above")
+    finally:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        folder.end(marker)
+    return 0 if marker == SUCCESS else 1
+
+
+def _carry_out(folder: JobFolder, options: JobOptions) -> str:
+    """Check, start the worker, wait for its end or for a wish to stop, and declare what is there."""
+    from relion_ganpick.core.files import leftovers
+    from relion_ganpick.relion.generation import find_generation
+    from relion_ganpick.relion.inputs import read_micrographs
+    from relion_ganpick.relion.outputs import write_lists, write_manual_pick_settings
+
+    generation = find_generation(folder.path / "job.star", options.relion_version)
+    entries = read_micrographs(Path(options.in_mics), options.run.angpix)
+    for note in options.notes:
+        print(f"note: {note}", flush=True)
+    _clear(leftovers(folder.path))
+    if (folder.path / "job.star").exists() or Path("default_pipeline.star").exists():
+        write_manual_pick_settings(Path(), options.pick.diameter_angstrom, entries[0].pixel_size, generation)
+    plan = {
+        "output": options.output,
+        "keep_inside": generation.node_label is not None,
+        "pick": asdict(options.pick),
+        "run": asdict(options.run),
+        "micrographs": [[entry.name, entry.pixel_size] for entry in entries],
+    }
+    try:
+        marker = _watch(folder, json.dumps(plan))
+    finally:
+        _clear(leftovers(folder.path))
+        finished = write_lists(options.output, options.in_mics, [entry.name for entry in entries], generation)
+    if marker != SUCCESS and finished:
+        _complain(f"the lists name the {finished} micrographs that are finished; Continue takes up from there")
+    return marker
+
+
+def _watch(folder: JobFolder, plan: str) -> str:
+    """Run the worker; returns the marker that its end calls for."""
+    paths = json.dumps([path for path in sys.path if path])
+    lock = () if folder.lock is None else (folder.lock,)
+    worker = subprocess.Popen([sys.executable, "-I", "-c", WORKER, paths], stdin=subprocess.PIPE, pass_fds=lock)
+    assert worker.stdin is not None
+    try:
+        try:
+            worker.stdin.write(plan.encode() + b"\n")
+            worker.stdin.flush()
+        except BrokenPipeError:
+            time.sleep(GRACE_SECONDS)
+        while worker.poll() is None:
+            if folder.abort_requested():
+                _complain("abort requested")
+                return ABORTED
+            time.sleep(POLL_SECONDS)
+    finally:
+        _end(worker)
+    if worker.returncode < 0:
+        name = signal.Signals(-worker.returncode).name
+        raise GanpickError(f"the worker was killed by {name}" + (": out of memory?" if name == "SIGKILL" else ""))
+    return SUCCESS if worker.returncode == 0 else FAILURE
+
+
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    if worker.poll() is None:
+        worker.terminate()
+        try:
+            worker.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
+
+
+def _clear(paths: Iterable[Path]) -> None:
+    for path in list(paths):
+        path.unlink(missing_ok=True)
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
+def _catch_signals() -> None:
+    """Turn signals into an exception, but for those that our parent ignores (RELION ignores SIGINT, nohup SIGHUP).
+
+    They are blocked until the job's folder is held, so that each of them leads to a marker.
+    """
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise StoppedError(signal.Signals(number).name)
+
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+
+
+def _complain(text: str) -> None:
+    """Write one line to run.err, if it can be written at all: a full disk must not hide the marker."""
+    try:
+        print(f"relion_ganpick: {text}", file=sys.stderr, flush=True)
+    except OSError:
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""The command line that RELION builds for an External job, and how we read it."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os.path
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.settings import PickSettings, RunSettings, add_options, settings_from
+
+IGNORED = ("in_movies", "in_parts", "in_coords", "in_3dref", "in_mask", "pipeline_control")
+WITHOUT_VALUE = {"gpu": "0"}
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """All options of one External job.
+
+    Attributes
+    ----------
+    output
+        The job's folder with its final slash.
+    in_mics
+        The micrographs STAR file.
+    pick
+        What decides which picks come out.
+    run
+        How the run is carried out.
+    relion_version
+        Generation given by hand; None finds it in job.star.
+    notes
+        What the user should know about the command line.
+    """
+
+    output: str
+    in_mics: str
+    pick: PickSettings
+    run: RunSettings
+    relion_version: str | None
+    notes: tuple[str, ...]
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises its errors, so that whoever called can leave a marker."""
+
+    def error(self, message: str) -> NoReturn:
+        """Turn argparse's complaint into ours."""
+        raise GanpickError(f"{message}; --help lists the options")
+
+
+def make_parser() -> Parser:
+    """Describe the External job's options."""
+    parser = Parser(
+        prog="relion_ganpick",
+        description="Picks particles in cryo-EM micrographs as an External job of RELION 3.1, 4 and 5.",
+        epilog="On the External job's Params tab, each option is a parameter: its label without the dashes, and its value.",
+        allow_abbrev=False,
+        add_help=False,
+    )
+    job = parser.add_argument_group("job")
+    job.add_argument("--o", metavar="DIR/", help="the job's folder; RELION fills it in")
+    job.add_argument("--in_mics", metavar="STAR", help="micrographs STAR file: Input tab, 'Input micrographs'")
+    add_options(parser, PickSettings)
+    add_options(parser, RunSettings)
+    job.add_argument("--relion_version", metavar="N", help="3.1, 4.0 or 5.0; found in job.star by default")
+    job.add_argument("--project_dir", metavar="DIR", help="RELION project; found by default")
+    job.add_argument("--version", action="store_true", help="print the version and end")
+    job.add_argument("--help", action="store_true", help="print this help and end")
+    for name in IGNORED:
+        parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
+    for action in parser._actions:
+        if action.nargs is None and action.option_strings != ["--o"]:
+            action.nargs = "?"
+    return parser
+
+
+def find_value(argv: Sequence[str], option: str) -> str | None:
+    """Find an option's value before anything is parsed, and so before anything can fail."""
+    for index, word in enumerate(argv):
+        if word == option and index + 1 < len(argv) and not argv[index + 1].startswith("--"):
+            return argv[index + 1]
+        if word.startswith(option + "="):
+            return word[len(option) + 1 :]
+    return None
+
+
+def parse(argv: Sequence[str], output: str, in_mics: str | None) -> JobOptions:
+    """Read the command line.
+
+    Parameters
+    ----------
+    argv
+        Words after the executable.
+    output, in_mics
+        Folder and input file, made relative to the project.
+
+    Raises
+    ------
+    GanpickError
+        For unknown options (with the nearest known one), stray words, values of the wrong kind or out of range, and
+        for a missing diameter or input.
+    """
+    parser = make_parser()
+    known = [option for action in parser._actions for option in action.option_strings]
+    namespace, rest = parser.parse_known_args(list(argv))
+    if rest:
+        raise GanpickError(_about_unknown(rest[0], known))
+    notes = _fill_missing_values(namespace)
+    if in_mics is None:
+        raise GanpickError(
+            "the input is missing: fill in 'Input micrographs' on the Input tab, or give --in_mics a micrographs STAR file"
+        )
+    return JobOptions(
+        output,
+        in_mics,
+        settings_from(PickSettings, namespace),
+        settings_from(RunSettings, namespace),
+        namespace.relion_version,
+        tuple(notes),
+    )
+
+
+def _fill_missing_values(namespace: argparse.Namespace) -> list[str]:
+    """Give an option without a value, as an empty field of RELION's window leaves it, its default, and mention it."""
+    notes = []
+    for settings in (PickSettings, RunSettings):
+        for name in settings.__dataclass_fields__:
+            if name in namespace and getattr(namespace, name) is None:
+                delattr(namespace, name)
+                if name in WITHOUT_VALUE:
+                    setattr(namespace, name, WITHOUT_VALUE[name])
+                else:
+                    notes.append(f"--{name} was given without a value: its default is used")
+    return notes
+
+
+def _about_unknown(word: str, known: list[str]) -> str:
+    if not word.startswith("-"):
+        return f"unexpected word {word!r}: values with blanks cannot be given here"
+    name = "--" + word.lstrip("-").split("=")[0].replace("-", "_")
+    near = difflib.get_close_matches(name, known, 1, 0.5)
+    return f"unknown option {word}" + (f": did you mean {near[0]}?" if near else "; --help lists the options")
+
+
+def find_project(output: str, in_mics: str | None, given: str | None) -> tuple[Path, str, str | None]:
+    """Find the project's folder, and make both paths relative to it.
+
+    RELION and pipeliner run us in the project's folder. When the working directory is the job's own folder
+    (pipeliner.run_external_program), the project is the nearest folder above it that holds a pipeline.
+
+    Returns
+    -------
+    project
+        Folder to work in.
+    output
+        The job's folder, with a final slash.
+    in_mics
+        The input file.
+
+    Raises
+    ------
+    GanpickError
+        If ``given`` is no folder.
+    """
+    here = Path.cwd()
+    folder = Path(output)
+    if given is not None:
+        project = Path(given).resolve()
+        if not project.is_dir():
+            raise GanpickError(f"--project_dir {given}: no such folder")
+    elif (here / folder).resolve() == here.resolve():
+        marks = ("default_pipeline.star", ".CCPEM_pipeliner_project", ".gui_projectdir")
+        project = next((p for p in here.parents if any((p / mark).exists() for mark in marks)), here)
+    else:
+        project = here
+    if in_mics is not None and (project != here or Path(in_mics).is_absolute()):
+        in_mics = _relative(Path(in_mics) if (here / in_mics).exists() else project / in_mics, here, project)
+    return project, _relative(folder, here, project).rstrip("/") + "/", in_mics
+
+
+def _relative(path: Path, here: Path, project: Path) -> str:
+    """Name a path below the project in the project's terms, any other by its whole path."""
+    whole = os.path.normpath(here / path)
+    below = os.path.relpath(whole, project)
+    return whole if below.startswith("..") else below

@@ -1,0 +1,206 @@
+"""The External job's worker: picks the micrographs that are not finished, writes their files, reports.
+
+It may be killed at any moment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from relion_ganpick.core.engine import Result, Task, stream
+from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.micrograph import read_header, read_micrograph
+from relion_ganpick.core.picker import Picker
+from relion_ganpick.core.picks import Picks
+from relion_ganpick.core.settings import PickSettings, RunSettings
+from relion_ganpick.core.summary import Summary, counts_above
+from relion_ganpick.relion.coordinates import FileState, State, digest, inspect_picks, read_picks, write_picks
+from relion_ganpick.relion.names import micrograph_stem, pick_file, scores_file
+from relion_ganpick.report.overlays import which_overlays, write_overlay
+from relion_ganpick.version import __version__
+
+
+class Worker:
+    """One run over the micrographs of a job.
+
+    Parameters
+    ----------
+    plan
+        Folder, settings and micrographs, as the executable sends them.
+    """
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.output: str = plan["output"]
+        self.keep_inside: bool = plan["keep_inside"]
+        self.run_settings = RunSettings(**plan["run"])
+        self.pixel_sizes: dict[str, float | None] = dict(plan["micrographs"])
+        self.names = list(self.pixel_sizes)
+        torch.set_num_threads(self.run_settings.j)
+        self.picker = Picker(PickSettings(**plan["pick"]), self.run_settings.device_name)
+        self.summary = Summary()
+        self.changed: set[str] = set()
+        self.bar = tqdm(total=len(self.names), disable=not sys.stdout.isatty(), file=sys.stdout, desc="pick")
+
+    def run(self) -> int:
+        """Pick everything that is missing.
+
+        Returns
+        -------
+        Exit status: 0, or 1 if no micrograph could be used.
+        """
+        picker = self.picker
+        card, precision = picker.model.card, str(picker.dtype).removeprefix("torch.")
+        self.say(
+            f"relion_ganpick {__version__} on {picker.device} ({precision}), {self.run_settings.j} threads, "
+            f"model {card.name} {card.sha256[:12]}, diameter {picker.settings.diameter_angstrom:g} A"
+        )
+        for result in stream(self._tasks(), picker, self.run_settings.j):
+            self._record(result)
+        self.bar.close()
+        self._write_overlays()
+        for line in self.summary.lines(picker.threshold):
+            self.say(line)
+        if not self.summary.micrographs:
+            complain("no micrograph could be used: the lines above say why for each of them")
+            return 1
+        if not self.summary.picks:
+            complain("WARNING: not one pick in all micrographs: check --diameter, the pixel size, --contrast and --threshold")
+        return 0
+
+    def _tasks(self) -> Iterator[Task]:
+        """Micrographs that must go through the network; the others are settled on the way."""
+        for name in self.names:
+            path = Path(pick_file(self.output, name, self.keep_inside))
+            found = inspect_picks(path)
+            fingerprint = self._fingerprint(name)
+            if found.state is State.EDITED:
+                self.say(f"{name}: {found.n_picks} picks, edited since they were written: kept")
+                self._count(found)
+            elif fingerprint is None:
+                yield Task(name, Path(name), self.pixel_sizes[name])
+            elif found.state is State.OURS and found.settings == self._settings_digest(fingerprint):
+                self._count(found)
+            elif not self._cut_again(name, path, fingerprint):
+                yield Task(name, Path(name), self.pixel_sizes[name])
+
+    def _count(self, found: FileState) -> None:
+        self.summary.add(found.n_picks, found.above, finished_before=True)
+        self.bar.update()
+
+    def _cut_again(self, name: str, path: Path, fingerprint: str) -> bool:
+        """Apply a new threshold to scores that are still good; no network is needed."""
+        scores = Path(scores_file(self.output, name))
+        found = inspect_picks(scores)
+        if found.state is not State.OURS or found.settings != fingerprint:
+            return False
+        scored = read_picks(scores)
+        self._write(name, path, scored, fingerprint)
+        return True
+
+    def _record(self, result: Result) -> None:
+        """File one micrograph's picks: first all scores, then the picks that RELION reads."""
+        name = result.task.name
+        if result.warning:
+            complain(f"WARNING: {result.warning}")
+        if result.picks is None:
+            complain(result.error or f"{name}: failed")
+            self.summary.add_failure()
+            self.bar.update()
+            return
+        fingerprint = self._fingerprint(name)
+        if fingerprint is None:
+            raise GanpickError(f"{name}: has gone while it was picked")
+        write_picks(Path(scores_file(self.output, name)), result.picks, fingerprint)
+        self._write(
+            name, Path(pick_file(self.output, name, self.keep_inside)), result.picks, fingerprint, sum(result.seconds.values())
+        )
+
+    def _write(self, name: str, path: Path, scored: Picks, fingerprint: str, seconds: float = 0.0) -> None:
+        picks = scored.above(self.picker.threshold)
+        write_picks(path, picks, self._settings_digest(fingerprint), scored)
+        self.changed.add(name)
+        self.summary.add(len(picks), counts_above(scored.score))
+        self.bar.update()
+        done = self.summary.micrographs + self.summary.failures
+        how = f"{seconds:.2f} s" if seconds else "threshold changed"
+        self.say(f"[{done:{len(str(len(self.names)))}d}/{len(self.names)}] {name}: {len(picks)} picks ({how})")
+
+    def _fingerprint(self, name: str) -> str | None:
+        """Digest of all that a micrograph's scores depend on; None if there is no such file."""
+        try:
+            status = os.stat(name)
+        except OSError:
+            return None
+        settings = {k: v for k, v in asdict(self.picker.settings).items() if k not in ("threshold", "model")}
+        facts = [__version__, self.picker.model.card.sha256, settings, self.pixel_sizes[name], status.st_size, status.st_mtime_ns]
+        return digest(json.dumps(facts, sort_keys=True))
+
+    def _settings_digest(self, fingerprint: str) -> str:
+        return digest(f"{fingerprint} {self.picker.threshold!r}")
+
+    def _write_overlays(self) -> None:
+        """Draw the first, middle and last micrographs whose picks are new or have no picture yet."""
+        for index in which_overlays(len(self.names), self.run_settings.overlays):
+            name = self.names[index]
+            picks = Path(pick_file(self.output, name, self.keep_inside))
+            stem = micrograph_stem(name).strip("/").replace("..", "__")
+            picture = Path(f"{self.output}overlays/{stem}.png")
+            if not picks.is_file() or (picture.is_file() and name not in self.changed):
+                continue
+            try:
+                _, header_pixel_size = read_header(name)
+                micrograph = read_micrograph(name, self.pixel_sizes[name] or header_pixel_size)
+            except GanpickError:
+                continue
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            diameter_px = self.picker.settings.diameter_angstrom / (micrograph.pixel_size or 1.0)
+            write_overlay(micrograph.pixels, read_picks(picks), diameter_px, picture)
+
+    def say(self, text: str) -> None:
+        """Write one line to run.out at once; that it cannot be written there must not stop the work."""
+        try:
+            if self.bar.disable:
+                print(text, flush=True)
+            else:
+                tqdm.write(text, file=sys.stdout)
+        except OSError:
+            return
+
+
+def complain(text: str) -> None:
+    """Write one line to run.err at once."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        return
+
+
+def work(plan: dict[str, Any]) -> int:
+    """Carry out a plan.
+
+    Returns
+    -------
+    Exit status for the watching process: 0 if the job succeeded.
+    """
+    status = 1
+    try:
+        status = Worker(plan).run()
+    except GanpickError as error:
+        complain(f"relion_ganpick: {error}")
+    except OSError as error:
+        where = error.filename or plan["output"]
+        complain(f"relion_ganpick: {where}: {error.strerror}; what was finished is kept: Continue takes up from there")
+    except Exception:
+        complain(traceback.format_exc())
+        complain("relion_ganpick: unexpected error; please report it with the lines above")
+    return status

@@ -1,0 +1,85 @@
+"""Training pairs for the default preset: pictures at the working scale and the markers that belong on them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relion_ganpick.core.localize import MARKER_RADIUS
+from relion_ganpick.core.preprocess import PARTICLE_PX, normalise
+from relion_ganpick.synthesis.scene import Scene, SceneSettings, make_scene
+
+Image = NDArray[np.float32]
+
+CROPS_PER_SCENE = 2
+DIAMETER_ERROR = (0.8, 1.2)
+
+
+def markers(shape: tuple[int, int], centres: NDArray[np.float64], radius_px: float) -> Image:
+    """Draw a disc with a soft rim of one pixel at every centre.
+
+    Parameters
+    ----------
+    shape
+        (h, w) in pixels.
+    centres
+        (n, 2) float64, (x, y).
+    radius_px
+        Radius of the discs.
+
+    Returns
+    -------
+    (h, w) float32 in [0, 1]; discs that overlap keep the larger value.
+    """
+    half = int(np.ceil(radius_px)) + 1
+    canvas = np.zeros((shape[0] + 2 * half, shape[1] + 2 * half), np.float32)
+    offsets = np.arange(-half, half + 1)
+    for x, y in centres:
+        column, row = int(np.rint(x)), int(np.rint(y))
+        if not (0 <= column < shape[1] and 0 <= row < shape[0]):
+            continue
+        away = np.hypot(offsets[None, :] + column - x, offsets[:, None] + row - y)
+        disc = np.clip(radius_px + 0.5 - away, 0, 1)
+        window = canvas[row : row + 2 * half + 1, column : column + 2 * half + 1]
+        np.maximum(window, disc, out=window)
+    return canvas[half:-half, half:-half]
+
+
+def random_scene(rng: np.random.Generator, crop: int, settings: SceneSettings | None = None) -> Scene:
+    """Draw a scene of random size, at the working scale but for the error of a user's diameter."""
+    shape = (int(rng.integers(crop, 2 * crop + 1)), int(rng.integers(crop, 2 * crop + 1)))
+    return make_scene(shape, PARTICLE_PX * float(np.clip(rng.normal(1.0, 0.1), *DIAMETER_ERROR)), rng, settings)
+
+
+def make_batch(seed: int, step: int, batch: int, crop: int, settings: SceneSettings | None = None) -> tuple[Image, Image]:
+    """Make the pairs of one training step; the same seed and step give the same pairs.
+
+    Parameters
+    ----------
+    seed, step
+        Name the random stream.
+    batch
+        Number of pairs.
+    crop
+        Side of the pictures in pixels.
+
+    Returns
+    -------
+    pictures, markers
+        Twice (batch, 1, crop, crop) float32.
+    """
+    pictures = np.empty((batch, 1, crop, crop), np.float32)
+    targets = np.empty_like(pictures)
+    for index in range(batch):
+        if index % CROPS_PER_SCENE == 0:
+            rng = np.random.default_rng((seed, step, index))
+            scene = random_scene(rng, crop, settings)
+            picture = normalise(scene.pixels)
+            target = markers(picture.shape, scene.centres, MARKER_RADIUS * PARTICLE_PX)
+        top = int(rng.integers(0, picture.shape[0] - crop + 1))
+        left = int(rng.integers(0, picture.shape[1] - crop + 1))
+        turn, flip = int(rng.integers(4)), bool(rng.integers(2))
+        for source, out in ((picture, pictures), (target, targets)):
+            piece = np.rot90(source[top : top + crop, left : left + crop], turn)
+            out[index, 0] = piece[:, ::-1] if flip else piece
+    return pictures, targets

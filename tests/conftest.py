@@ -1,0 +1,33 @@
+"""What all tests share: programs that a test may need, and the benchmark of real micrographs."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests of programs that are not installed; with GANPICK_REQUIRE_RELION set, missing RELION is a failure."""
+    if item.get_closest_marker("relion") and shutil.which("relion_preprocess") is None:
+        missing = "RELION is not installed (relion_preprocess is not on PATH; Debian: apt-get install relion relion-gui)"
+        if os.environ.get("GANPICK_REQUIRE_RELION"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    if item.get_closest_marker("pipeliner") and importlib.util.find_spec("pipeliner") is None:
+        pytest.skip("ccpem-pipeliner is not installed (pip install 'relion-ganpick[pipeliner]')")
+
+
+@pytest.fixture(scope="session")
+def benchmark_root() -> Path:
+    """Folder of the expanded benchmark, named by GANPICK_BENCHMARK."""
+    root = os.environ.get("GANPICK_BENCHMARK")
+    if not root:
+        pytest.skip("GANPICK_BENCHMARK does not name a folder with the benchmark")
+    assert Path(root).is_dir(), f"GANPICK_BENCHMARK={root} is not a folder"
+    return Path(root)
