@@ -39,11 +39,13 @@ class Prepared:
     Attributes
     ----------
     picture
-        (h, w) float32, normalised, 0 where there is no image.
+        (h, w) float32, the image area, normalised.
     scale
-        To the micrograph as it is on disk.
+        From the picture to the image area.
     area
         Where the image is, in pixels of the file.
+    shape
+        (h, w) of the micrograph in pixels of the file.
     pixel_size
         Angstrom per pixel of the file.
     """
@@ -51,6 +53,7 @@ class Prepared:
     picture: Image
     scale: Scale
     area: ImageArea
+    shape: tuple[int, int]
     pixel_size: float
 
 
@@ -129,22 +132,24 @@ class Picker:
         what = f"a diameter of {self.settings.diameter_angstrom:g} A ({diameter_px:.0f} pixels of {pixel_size:g} A)"
         if diameter_px > min(shape):
             raise GanpickError(f"{micrograph.name}: {what} is larger than the micrograph of {shape[1]} x {shape[0]} pixels")
-        scale = working_scale(shape, diameter_px, PARTICLE_PX)
+        with np.errstate(invalid="ignore", over="ignore"):
+            finite = np.isfinite(pixels.sum(dtype=np.float32))
+        if not finite:
+            raise GanpickError(f"{micrograph.name}: holds pixels that are not finite numbers (NaN or infinite): make it anew")
+        area = find_image_area(pixels)
+        inside = pixels[area.top : area.bottom, area.left : area.right]
+        scale = working_scale((inside.shape[0], inside.shape[1]), diameter_px, PARTICLE_PX)
         if min(scale.working_shape) < SMALLEST_SIDE:
             raise GanpickError(
                 f"{micrograph.name}: {what} leaves only {min(shape) / diameter_px:.1f} diameters across the micrograph; "
                 f"at least {SMALLEST_SIDE / PARTICLE_PX:g} are needed: check --diameter and the pixel size"
             )
-        picture = resize(pixels, scale.working_shape)
-        if not np.isfinite(picture).all():
-            raise GanpickError(f"{micrograph.name}: holds pixels that are not finite numbers")
-        area = find_image_area(pixels)
-        picture = normalise(picture, _valid(area, scale))
+        picture = normalise(resize(inside, scale.working_shape))
         if not picture.any():
             raise GanpickError(f"{micrograph.name}: all pixels are equal: there is no image")
         if self.settings.contrast == "bright":
             picture = -picture
-        return Prepared(picture, scale, area, pixel_size)
+        return Prepared(picture, scale, area, shape, pixel_size)
 
     def mark(self, picture: Image) -> Image:
         """Mark one prepared picture, (h, w) float32 -> (h, w) float32 probability of a marker."""
@@ -164,14 +169,14 @@ class Picker:
         picks = prepared.scale.to_file(peaks(marked, PARTICLE_PX, min_distance_px))
         calibration = self.model.card.calibration
         score = np.interp(picks.score, calibration["raw"], calibration["score"])
-        picks = Picks(picks.x, picks.y, np.round(score, 4))
+        picks = Picks(picks.x + prepared.area.left, picks.y + prepared.area.top, np.round(score, 4))
         picks = picks.inside(*_allowed(prepared, settings))
         return picks.rounded().thinned(settings.min_distance_angstrom / pixel_size)
 
     def _run(self, batch: Image) -> Image:
-        """Run the generator, (n, h, w) -> (n, h, w); sides are filled up with 0 to what it can halve."""
+        """Run the generator, (n, h, w) -> (n, h, w); sides are continued by reflection to what it can halve."""
         height, width = batch.shape[1:]
-        padded = np.pad(batch, ((0, 0), (0, -height % self.stride), (0, -width % self.stride)))
+        padded = np.pad(batch, ((0, 0), (0, -height % self.stride), (0, -width % self.stride)), "symmetric")
         with torch.inference_mode():
             tensor = torch.from_numpy(padded)[:, None].to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
             marked = torch.sigmoid(self._generator(tensor)[:, 0, :height, :width].float())
@@ -223,24 +228,13 @@ def _allowed(prepared: Prepared, settings: PickSettings) -> tuple[float, float, 
     """
     margin = settings.edge_margin_angstrom / prepared.pixel_size
     at_frame = max(margin, 0.5 * settings.diameter_angstrom / prepared.pixel_size)
-    area, (height, width) = prepared.area, prepared.scale.file_shape
+    area, (height, width) = prepared.area, prepared.shape
     return (
         area.left + (at_frame if area.left else margin),
         area.top + (at_frame if area.top else margin),
         area.right - 1 - (at_frame if area.right < width else margin),
         area.bottom - 1 - (at_frame if area.bottom < height else margin),
     )
-
-
-def _valid(area: ImageArea, scale: Scale) -> NDArray[np.bool_]:
-    """Mask of the image area at the working scale; pixels that the frame touches are out."""
-    fx, fy = scale.factors
-    valid = np.zeros(scale.working_shape, bool)
-    valid[
-        int(np.ceil(area.top / fy)) : int(np.floor(area.bottom / fy)) if area.bottom < scale.file_shape[0] else None,
-        int(np.ceil(area.left / fx)) : int(np.floor(area.right / fx)) if area.right < scale.file_shape[1] else None,
-    ] = True
-    return valid
 
 
 def _fastest_type(device: torch.device) -> torch.dtype:

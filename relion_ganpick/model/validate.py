@@ -12,10 +12,12 @@ from relion_ganpick.core.evaluate import average_precision, best_threshold, matc
 from relion_ganpick.core.localize import peaks
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import PARTICLE_PX, normalise
+from relion_ganpick.core.settings import MIN_DISTANCE_DIAMETERS
 from relion_ganpick.synthesis.pairs import random_scene
 
 VALIDATION_STREAM = 987_654_321
-MIN_DISTANCE = 0.5
+FEWEST = 40
+SLOPE = 0.002
 
 Item = tuple[Picks, NDArray[np.float64], float]
 
@@ -27,7 +29,7 @@ def validation_items(generator: nn.Module, device: torch.device, seed: int, n_sc
         scene = random_scene(np.random.default_rng((seed, VALIDATION_STREAM, index)), 256)
         picture = normalise(scene.pixels)
         marked = mark(generator, picture, device)
-        items.append((peaks(marked, PARTICLE_PX, MIN_DISTANCE * PARTICLE_PX), scene.centres, PARTICLE_PX / 4))
+        items.append((peaks(marked, PARTICLE_PX, MIN_DISTANCE_DIAMETERS * PARTICLE_PX), scene.centres, PARTICLE_PX / 4))
     return items
 
 
@@ -35,7 +37,7 @@ def mark(generator: nn.Module, picture: NDArray[np.float32], device: torch.devic
     """Run a generator on one picture of any size, (h, w) float32 -> (h, w) float32 probability of a marker."""
     stride = int(generator.stride)  # type: ignore[arg-type]
     height, width = picture.shape
-    padded = np.pad(picture, ((0, -height % stride), (0, -width % stride)))
+    padded = np.pad(picture, ((0, -height % stride), (0, -width % stride)), "symmetric")
     with torch.inference_mode():
         batch = torch.from_numpy(padded)[None, None].to(device).contiguous(memory_format=torch.channels_last)
         return np.asarray(torch.sigmoid(generator(batch).float())[0, 0, :height, :width].cpu().numpy())
@@ -45,7 +47,8 @@ def calibrate(items: list[Item]) -> tuple[dict[str, list[float]], float, dict[st
     """Make the figure of merit mean the share of picks that are right, and find the best threshold.
 
     A pick is right when it is matched one to one within a quarter diameter. Isotonic regression of right against raw
-    score, averaged in 20 bins of equal count, gives the knots of a monotone piecewise linear map.
+    score, averaged in 20 bins of equal count, gives the knots of a monotone piecewise linear map. A slight slope is added
+    so that picks keep their order where the regression is flat.
 
     Returns
     -------
@@ -61,14 +64,17 @@ def calibrate(items: list[Item]) -> tuple[dict[str, list[float]], float, dict[st
     right = np.concatenate([match(picks.xy, truth, reach) for picks, truth, reach in items])
     order = np.argsort(raw, kind="stable")
     knots_raw, knots_score = [0.0], [0.0]
-    if len(raw) >= 40:
+    if len(raw) >= FEWEST:
         fitted = isotonic_regression(right[order].astype(float)).x
         for part in np.array_split(np.arange(len(raw)), 20):
             knots_raw.append(float(raw[order][part].mean()))
-            knots_score.append(float(fitted[part].mean()))
+            knots_score.append(float(fitted[part].mean()) * (1 - SLOPE))
     knots_raw.append(1.0)
-    knots_score.append(max(knots_score[-1], 1.0 if len(raw) < 40 else knots_score[-1]))
-    calibration = {"raw": [round(v, 5) for v in knots_raw], "score": [round(v, 5) for v in knots_score]}
+    knots_score.append(1.0 - SLOPE if len(raw) < FEWEST else knots_score[-1])
+    calibration = {
+        "raw": [round(value, 5) for value in knots_raw],
+        "score": [round(score + SLOPE * value, 5) for score, value in zip(knots_score, knots_raw, strict=True)],
+    }
     cut = float(np.interp(threshold, calibration["raw"], calibration["score"]))
     return (
         calibration,

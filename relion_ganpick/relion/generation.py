@@ -77,5 +77,5 @@ def find_generation(job_star: Path, wanted: str | None = None) -> Generation:
 
 def star_text(blocks: dict[str, object], generation: Generation) -> str:
     """Blocks in STAR format with RELION's header, and without the date that starfile adds."""
-    body: str = starfile.to_string(blocks, sep=" ")
+    body: str = starfile.to_string(blocks)  # with its tabs between columns: names may hold blanks, which it quotes
     return f"\n# version {generation.star_version}\n\n" + body[body.index("data_") :].rstrip("\n") + "\n\n"

@@ -9,7 +9,7 @@ import pandas as pd
 import starfile
 
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.relion.names import micrograph_stem
+from relion_ganpick.relion.names import inside_stem
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def read_micrographs(path: Path, angpix: float | None = None) -> list[Micrograph
             raise GanpickError(
                 f"{path}: {name} has a pixel size of {size:g} A; correct the optics table, or leave it out and give --angpix"
             )
-        other = stems.setdefault(micrograph_stem(name), name)
+        other = stems.setdefault(inside_stem(name), name)
         if other != name:
             raise GanpickError(f"{path}: {other} and {name} would share one coordinate file; pick them in two jobs")
         entries.setdefault(name, MicrographEntry(name, angpix if size is None else size))

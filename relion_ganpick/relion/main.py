@@ -7,6 +7,7 @@ every file appears whole or not at all.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -52,7 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     _catch_signals()
     try:
-        project, output, in_mics = find_project(output, find_value(argv, "--in_mics"), find_value(argv, "--project_dir"))
+        try:
+            project, output, in_mics = find_project(output, find_value(argv, "--in_mics"), find_value(argv, "--project_dir"))
+        except GanpickError:
+            with JobFolder(output.rstrip("/") + "/") as folder:
+                folder.end(FAILURE)
+            raise
         os.chdir(project)
         with JobFolder(output) as folder:
             return _hold(folder, argv, in_mics)
@@ -60,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(str(error))
     except OSError as error:
         _complain(f"{output}: the job's marker cannot be written ({error.strerror})")
+    except StoppedError as stopped:
+        _complain(f"stopped by {stopped}")
     return 1
 
 
@@ -95,8 +103,10 @@ def _hold(folder: JobFolder, argv: Sequence[str], in_mics: str | None) -> int:
         traceback.print_exc()
         _complain(f"unexpected error ({error!r}); please report it with the lines above")
     finally:
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+        try:
+            _ignore_signals()
+        except StoppedError as stopped:
+            _complain(f"{stopped} came at the very end")
         folder.end(marker)
     return 0 if marker == SUCCESS else 1
 
@@ -112,6 +122,9 @@ def _carry_out(folder: JobFolder, options: JobOptions) -> str:
     entries = read_micrographs(Path(options.in_mics), options.run.angpix)
     for note in options.notes:
         print(f"note: {note}", flush=True)
+    without = sum(entry.pixel_size is None for entry in entries)
+    if without:
+        _complain(f"WARNING: {options.in_mics} gives no pixel size for {without} micrographs: that of their headers is used")
     _clear(leftovers(folder.path))
     if (folder.path / "job.star").exists() or Path("default_pipeline.star").exists():
         write_manual_pick_settings(Path(), options.pick.diameter_angstrom, entries[0].pixel_size, generation)
@@ -164,7 +177,8 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
             worker.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             worker.kill()
-            worker.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a process that hangs on a disk dies when the disk answers
+                worker.wait(GRACE_SECONDS)
 
 
 def _clear(paths: Iterable[Path]) -> None:
@@ -176,17 +190,24 @@ _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 def _catch_signals() -> None:
-    """Turn signals into an exception, but for those that our parent ignores (RELION ignores SIGINT, nohup SIGHUP).
+    """Turn the first signal into an exception, but for those that our parent ignores (RELION ignores SIGINT, nohup SIGHUP).
 
     They are blocked until the job's folder is held, so that each of them leads to a marker.
     """
 
     def stop(number: int, _: FrameType | None) -> None:
+        _ignore_signals()
         raise StoppedError(signal.Signals(number).name)
 
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
+
+
+def _ignore_signals() -> None:
+    """From now on we are ending: a second signal must not keep us from the lists and the marker."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _complain(text: str) -> None:

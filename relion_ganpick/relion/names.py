@@ -39,7 +39,11 @@ def pick_file(output: str, micrograph: str, keep_inside: bool = True) -> str:
     return f"{output}{stem}_{PICK_NAME}.star"
 
 
+def inside_stem(micrograph: str) -> str:
+    """Stem that stays below whatever folder it is put in: without ``..`` and without a slash at its start."""
+    return "/".join("__" if part == ".." else part for part in micrograph_stem(micrograph).split("/")).lstrip("/")
+
+
 def scores_file(output: str, micrograph: str) -> str:
     """Name of the file that keeps every scored pick of a micrograph, whatever the threshold."""
-    stem = "/".join("__" if part == ".." else part for part in micrograph_stem(micrograph).split("/"))
-    return f"{output}.ganpick/{stem.lstrip('/')}_scores.star"
+    return f"{output}.ganpick/{inside_stem(micrograph)}_scores.star"

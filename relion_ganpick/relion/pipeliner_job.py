@@ -46,15 +46,7 @@ KINDS: dict[type, Any] = {float: FloatJobOption, int: IntJobOption, str: StringJ
 
 @dataclass(frozen=True)
 class PickedMicrograph:
-    """One row of the job's output.
-
-    Attributes
-    ----------
-    micrograph, coordinates
-        Files, relative to the project.
-    scores
-        Figure of merit of every pick.
-    """
+    """A micrograph and its coordinate file, relative to the project, with the figure of merit of every pick."""
 
     micrograph: str
     coordinates: str
@@ -90,15 +82,14 @@ class GanpickAutopick(PipelinerJob):  # type: ignore[misc]
         info.display_name = "Particle picking by a GAN"
         info.short_desc = "Pick particles without labels, by a conditional GAN that has learned from synthetic micrographs"
         info.long_desc = (
-            "A generator that was trained on synthetic micrographs only marks the particles on every micrograph; the markers are"
-            " turned into coordinates with a figure of merit. No particle needs to be picked by hand: all that you must know is"
-            " the particle's diameter."
+            "A generator that was trained on synthetic micrographs only marks the particles; the markers become coordinates with"
+            " a figure of merit. No particle needs to be picked by hand: all that you must know is the particle's diameter."
         )
         info.version = __version__
         info.job_author = "relion-ganpick"
         info.documentation = "The README of relion-ganpick, and relion_ganpick --help"
-        category = {"PARTICLE SELECTION": "em_image_processing"}
-        info.programs = [ExternalProgram(command=COMMAND, vers_com=[COMMAND, "--version"], onedep_categories=category)]
+        categories = {"PARTICLE SELECTION": "em_image_processing"}
+        info.programs = [ExternalProgram(COMMAND, vers_com=[COMMAND, "--version"], onedep_categories=categories)]
         info.references = [
             Ref(
                 authors=["Fang Kong", "Xirong Li", "Qing Liu", "Chuangye Yan", "Xinqi Gong"],
@@ -140,7 +131,7 @@ class GanpickAutopick(PipelinerJob):  # type: ignore[misc]
         """Show the figures of merit, the counts, and the first, middle and last micrographs with their picks."""
         picked = self._picked()
         if not picked:
-            return [self._note("Nothing was picked", f"{self._list_file} lists no micrograph; see run.out and run.err.")]
+            return [self._note("Nothing was picked", f"No micrograph could be used: {self.output_dir}run.err says why.")]
         shown = [picked[k] for k in sorted({0, len(picked) // 2, len(picked) - 1})]
         return [self._score_histogram(picked), self._count_histogram(picked), *(self._thumbnail(each) for each in shown)]
 
@@ -173,6 +164,8 @@ class GanpickAutopick(PipelinerJob):  # type: ignore[misc]
             return None
 
     def _picked(self) -> list[PickedMicrograph]:
+        if not Path(self._list_file).is_file():
+            return []
         columns = ["_rlnMicrographName", "_rlnMicrographCoordinates"]
         rows = StarFile(self._list_file).loop_as_list(block="coordinate_files", columns=columns)
         return [PickedMicrograph(micrograph, coordinates, _scores(coordinates)) for micrograph, coordinates in rows]

@@ -25,7 +25,7 @@ from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.settings import PickSettings, RunSettings
 from relion_ganpick.core.summary import Summary, counts_above
 from relion_ganpick.relion.coordinates import FileState, State, digest, inspect_picks, read_picks, write_picks
-from relion_ganpick.relion.names import micrograph_stem, pick_file, scores_file
+from relion_ganpick.relion.names import inside_stem, pick_file, scores_file
 from relion_ganpick.report.overlays import which_overlays, write_overlay
 from relion_ganpick.version import __version__
 
@@ -48,7 +48,7 @@ class Worker:
         torch.set_num_threads(self.run_settings.j)
         self.picker = Picker(PickSettings(**plan["pick"]), self.run_settings.device_name)
         self.summary = Summary()
-        self.changed: set[str] = set()
+        self.fingerprints: dict[str, str | None] = {}
         self.bar = tqdm(total=len(self.names), disable=not sys.stdout.isatty(), file=sys.stdout, desc="pick")
 
     def run(self) -> int:
@@ -82,7 +82,7 @@ class Worker:
         for name in self.names:
             path = Path(pick_file(self.output, name, self.keep_inside))
             found = inspect_picks(path)
-            fingerprint = self._fingerprint(name)
+            fingerprint = self.fingerprints[name] = self._fingerprint(name)
             if found.state is State.EDITED:
                 self.say(f"{name}: {found.n_picks} picks, edited since they were written: kept")
                 self._count(found)
@@ -114,25 +114,30 @@ class Worker:
             complain(f"WARNING: {result.warning}")
         if result.picks is None:
             complain(result.error or f"{name}: failed")
+            self._drop_outdated(name)
             self.summary.add_failure()
             self.bar.update()
             return
-        fingerprint = self._fingerprint(name)
-        if fingerprint is None:
-            raise GanpickError(f"{name}: has gone while it was picked")
+        # taken before the file was read: should it change meanwhile, the next run picks it again
+        fingerprint = self.fingerprints.pop(name) or digest("")
         write_picks(Path(scores_file(self.output, name)), result.picks, fingerprint)
         self._write(
             name, Path(pick_file(self.output, name, self.keep_inside)), result.picks, fingerprint, sum(result.seconds.values())
         )
 
+    def _drop_outdated(self, name: str) -> None:
+        """Take back picks of other settings, or of what the file was before; a file that has gone may come back."""
+        path = Path(pick_file(self.output, name, self.keep_inside))
+        if self.fingerprints.pop(name) and inspect_picks(path).state is State.OURS:
+            path.unlink()
+
     def _write(self, name: str, path: Path, scored: Picks, fingerprint: str, seconds: float = 0.0) -> None:
         picks = scored.above(self.picker.threshold)
         write_picks(path, picks, self._settings_digest(fingerprint), scored)
-        self.changed.add(name)
         self.summary.add(len(picks), counts_above(scored.score))
         self.bar.update()
         done = self.summary.micrographs + self.summary.failures
-        how = f"{seconds:.2f} s" if seconds else "threshold changed"
+        how = f"{seconds:.2f} s" if seconds else "from its scores"
         self.say(f"[{done:{len(str(len(self.names)))}d}/{len(self.names)}] {name}: {len(picks)} picks ({how})")
 
     def _fingerprint(self, name: str) -> str | None:
@@ -149,13 +154,12 @@ class Worker:
         return digest(f"{fingerprint} {self.picker.threshold!r}")
 
     def _write_overlays(self) -> None:
-        """Draw the first, middle and last micrographs whose picks are new or have no picture yet."""
+        """Draw the first, middle and last micrographs whose picks are newer than their picture."""
         for index in which_overlays(len(self.names), self.run_settings.overlays):
             name = self.names[index]
             picks = Path(pick_file(self.output, name, self.keep_inside))
-            stem = micrograph_stem(name).strip("/").replace("..", "__")
-            picture = Path(f"{self.output}overlays/{stem}.png")
-            if not picks.is_file() or (picture.is_file() and name not in self.changed):
+            picture = Path(f"{self.output}overlays/{inside_stem(name)}.png")
+            if not picks.is_file() or (picture.is_file() and picture.stat().st_mtime_ns >= picks.stat().st_mtime_ns):
                 continue
             try:
                 _, header_pixel_size = read_header(name)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.files import TEMPORARY
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import normalise
 
@@ -81,16 +82,17 @@ def write_overlay(
     GanpickError
         If the file cannot be written.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.png")
+    _, data = cv2.imencode(".png", draw_overlay(pixels, picks, diameter_px, truth))
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not cv2.imwrite(str(temporary), draw_overlay(pixels, picks, diameter_px, truth)):
-            raise GanpickError(f"{path}: the picture cannot be written; check the folder's permissions and the free space")
-        temporary.replace(path)
+        try:
+            temporary.write_bytes(data.tobytes())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise GanpickError(f"{path}: the picture cannot be written ({error.strerror})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _grey(pixels: NDArray[np.float32], shape: tuple[int, int], diameter: float) -> Colours:
