@@ -171,7 +171,7 @@ def _environment() -> dict[str, str]:
 
 def coordinates(table: pd.DataFrame) -> Points:
     """Coordinates that a STAR file's table holds."""
-    return table[["rlnCoordinateX", "rlnCoordinateY"]].to_numpy(float)
+    return np.asarray(table[["rlnCoordinateX", "rlnCoordinateY"]], np.float64)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = PATIENCE) -> float:

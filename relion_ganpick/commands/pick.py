@@ -40,6 +40,7 @@ def run(namespace: argparse.Namespace) -> int:
     settings, how = settings_from(PickSettings, namespace), settings_from(RunSettings, namespace)
     targets = _targets(namespace.files, namespace.out)
 
+    import cv2
     import torch
 
     from relion_ganpick.core.engine import Task, stream
@@ -49,6 +50,7 @@ def run(namespace: argparse.Namespace) -> int:
     from relion_ganpick.report.overlays import which_overlays
 
     torch.set_num_threads(how.j)
+    cv2.setNumThreads(how.j)
     picker = Picker(settings, how.device_name)
     namespace.out.mkdir(parents=True, exist_ok=True)
     print(

@@ -83,16 +83,17 @@ def stream(tasks: Iterable[Task], picker: Picker, threads: int = 1) -> Iterator[
         Does the picking.
     threads
         Micrographs that are read and scaled at a time, at most 4, and fewer when they are so large that together
-        they would take more than 768 MiB.
+        they would take more than 768 MiB. With one thread nothing is read ahead.
     """
     readers = max(min(threads, MOST_READERS), 1)
+    lead = readers if threads > 1 else 0
     budget = _Budget(BYTES_IN_FLIGHT)
     with ThreadPoolExecutor(readers, "reader") as pool:
         ahead: deque[Future[Result | tuple[Prepared, Result]]] = deque()
         try:
             for task in tasks:
                 ahead.append(pool.submit(_prepare, task, picker, budget))
-                if len(ahead) > readers:
+                if len(ahead) > lead:
                     yield _finish(ahead.popleft().result(), picker)
             while ahead:
                 yield _finish(ahead.popleft().result(), picker)

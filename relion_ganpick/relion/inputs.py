@@ -75,7 +75,7 @@ def _read(path: Path) -> dict[str, pd.DataFrame]:
         raise GanpickError(
             f"{path}: no such file; give --in_mics a micrographs STAR file, relative to the project's folder"
         ) from error
-    except (OSError, ValueError, IndexError, KeyError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise GanpickError(f"{path}: not a STAR file that can be read ({error})") from error
     return {name: pd.DataFrame([block]) if isinstance(block, dict) else block for name, block in blocks.items()}
 

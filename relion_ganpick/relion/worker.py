@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 from tqdm import tqdm
 
@@ -46,6 +47,7 @@ class Worker:
         self.pixel_sizes: dict[str, float | None] = dict(plan["micrographs"])
         self.names = list(self.pixel_sizes)
         torch.set_num_threads(self.run_settings.j)
+        cv2.setNumThreads(self.run_settings.j)
         self.picker = Picker(PickSettings(**plan["pick"]), self.run_settings.device_name)
         self.summary = Summary()
         self.fingerprints: dict[str, str | None] = {}
@@ -112,6 +114,8 @@ class Worker:
         name = result.task.name
         if result.warning:
             complain(f"WARNING: {result.warning}")
+        if self.pixel_sizes[name] is None and result.picks is not None:
+            complain(f"WARNING: {name}: the STAR file gives no pixel size, so that of its header is used; --angpix overrides it")
         if result.picks is None:
             complain(result.error or f"{name}: failed")
             self._drop_outdated(name)

@@ -22,14 +22,15 @@ from relion_ganpick.synthesis.molecules import KINDS, random_molecule
 from relion_ganpick.synthesis.scene import CLEAN, Scene, SceneSettings, make_scene
 from relion_ganpick.version import __version__
 
-CONTRAST = (2.0, 3.5)
+CONTRAST = (2.5, 4.0)
 DEFOCUS_ANGSTROM = (10000.0, 22000.0)
 SPACING = (0.9, 1.1)
-DENSITY = 0.2
-DIRTY = replace(CLEAN, ice=0.5, gold=0.2, carbon=0.15, ridges=0.15, debris=0.3, heaps=0.1)
+DENSITY = 0.3
+DIRTY = replace(CLEAN, ice=0.5, gold=0.2, carbon=0.1, ridges=0.1, debris=0.2)
 MOLECULE_STREAM, SCENE_STREAM = 0, 1
 SMALLEST_DIAMETER_PX = 4.0
 RANDOM = "random"
+N_POINTS = 4000
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class ProjectSettings:
 def make_scenes(settings: ProjectSettings) -> Iterator[Scene]:
     """Simulate the project's micrographs one after the other; all show the same molecule."""
     rng = np.random.default_rng((settings.seed, MOLECULE_STREAM))
-    molecule = random_molecule(rng, kind=None if settings.kind == RANDOM else settings.kind)
+    molecule = random_molecule(rng, N_POINTS, kind=None if settings.kind == RANDOM else settings.kind)
     n_empty = round(settings.empty * settings.n)
     for index in range(settings.n):
         ranges = replace(_ranges(settings), empty=1.0 if index >= settings.n - n_empty else 0.0)
