@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import starfile
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.relion.names import inside_stem
+
+_NAME_LIKE_BLOCK = re.compile(r"^data_\S*/\S+|^data_\S+(?=[ \t]+[^\s#])", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ def read_micrographs(path: Path, angpix: float | None = None) -> list[Micrograph
 
 def _read(path: Path) -> dict[str, pd.DataFrame]:
     try:
-        blocks = starfile.read(path, always_dict=True)
+        blocks = _parse(path)
     except FileNotFoundError as error:
         raise GanpickError(
             f"{path}: no such file; give --in_mics a micrographs STAR file, relative to the project's folder"
@@ -78,6 +83,20 @@ def _read(path: Path) -> dict[str, pd.DataFrame]:
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise GanpickError(f"{path}: not a STAR file that can be read ({error})") from error
     return {name: pd.DataFrame([block]) if isinstance(block, dict) else block for name, block in blocks.items()}
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    """Read a STAR file; rows whose name begins like a block (``data_set1/mic.mrc``) are put in quotes first."""
+    text = path.read_text()
+    quoted = _NAME_LIKE_BLOCK.sub(r'"\g<0>"', text)
+    if quoted == text:
+        blocks: dict[str, Any] = starfile.read(path, always_dict=True)
+        return blocks
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        copy.write_text(quoted)
+        blocks = starfile.read(copy, always_dict=True)
+    return blocks
 
 
 def _micrographs_block(path: Path, blocks: dict[str, pd.DataFrame]) -> pd.DataFrame:

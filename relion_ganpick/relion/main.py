@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     Exit status: 0 if the job succeeded, else 1. The marker in the job's folder says the same.
     """
+    if argv is None:
+        _leave_foreign_environment()
     argv = list(sys.argv[1:] if argv is None else argv)
     output = find_value(argv, "--o")
     if output is None:
@@ -69,6 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StoppedError as stopped:
         _complain(f"stopped by {stopped}")
     return 1
+
+
+def _leave_foreign_environment() -> None:
+    """Start the installed script anew without the PYTHONPATH that RELION was started with: its packages are not ours."""
+    if "PYTHONPATH" in os.environ and Path(sys.argv[0]).name == "relion_ganpick":
+        clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        os.execve(sys.executable, [sys.executable, *sys.argv], clean)
 
 
 def _without_folder(argv: Sequence[str]) -> int:
@@ -135,13 +144,14 @@ def _carry_out(folder: JobFolder, options: JobOptions) -> str:
         "run": asdict(options.run),
         "micrographs": [[entry.name, entry.pixel_size] for entry in entries],
     }
+    marker = FAILURE
     try:
         marker = _watch(folder, json.dumps(plan))
     finally:
         _clear(leftovers(folder.path))
         finished = write_lists(options.output, options.in_mics, [entry.name for entry in entries], generation)
-    if marker != SUCCESS and finished:
-        _complain(f"the lists name the {finished} micrographs that are finished; Continue takes up from there")
+        if marker != SUCCESS and finished:
+            _complain(f"the lists name the {finished} micrographs that are finished; Continue takes up from there")
     return marker
 
 
