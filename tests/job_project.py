@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,6 +33,7 @@ JOB = "External/job002/"
 MICROGRAPHS_STAR = "micrographs.star"
 GOLDEN = Path(__file__).parent / "golden"
 PROGRAM = "import sys; from relion_ganpick.relion.main import main; sys.exit(main())"
+SUCCEEDED, FAILED, WAS_ABORTED = [SUCCESS], [FAILURE], [ABORTED]
 STARTS_ANEW = {"run.out", "run.err", "lock"}
 
 
@@ -100,11 +101,12 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
 
 
-def start_job(project: Path, words: Sequence[str], program: str = PROGRAM) -> subprocess.Popen[bytes]:
+@contextlib.contextmanager
+def started_job(project: Path, words: Sequence[str], program: str = PROGRAM) -> Iterator[subprocess.Popen[bytes]]:
     """Start the executable as RELION does: in the project, logs appended, no standard input, own process group."""
     (project / JOB).mkdir(parents=True, exist_ok=True)
     with (project / JOB / "run.out").open("ab") as out, (project / JOB / "run.err").open("ab") as err:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-c", program, *words],
             cwd=project,
             env=environment(),
@@ -113,21 +115,22 @@ def start_job(project: Path, words: Sequence[str], program: str = PROGRAM) -> su
             stderr=err,
             start_new_session=True,
         )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def end_of(process: subprocess.Popen[bytes], project: Path, timeout: float = 120) -> Ended:
     """Wait for a job and read its logs."""
-    try:
-        status = process.wait(timeout)
-    finally:
-        process.kill()
-        process.wait()
-    return Ended(status, log(project, "run.out"), log(project, "run.err"))
+    return Ended(process.wait(timeout), log(project, "run.out"), log(project, "run.err"))
 
 
 def run_job(project: Path, *words: str, program: str = PROGRAM) -> Ended:
     """Run the executable with exactly these words in a process of its own."""
-    return end_of(start_job(project, words, program), project)
+    with started_job(project, words, program) as process:
+        return end_of(process, project)
 
 
 def run_here(project: Path, *words: str) -> Ended:
@@ -154,10 +157,7 @@ def log(project: Path, name: str) -> str:
 
 def markers(project: Path) -> list[str]:
     """Markers and requests in the job's folder."""
-    return sorted(path.name.removeprefix("RELION_JOB_") for path in (project / JOB).glob("RELION_JOB_*"))
-
-
-SUCCEEDED, FAILED, WAS_ABORTED = ([name.removeprefix("RELION_JOB_")] for name in (SUCCESS, FAILURE, ABORTED))
+    return sorted(path.name for path in (project / JOB).glob("RELION_JOB_*"))
 
 
 def picks_of(micrograph: str) -> str:

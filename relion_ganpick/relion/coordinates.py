@@ -99,7 +99,7 @@ def write_picks(path: Path, picks: Picks, settings: str = "", scored: Picks | No
 def inspect_picks(path: Path) -> FileState:
     """Tell whether a coordinate file is there, and whether it is still as we wrote it."""
     try:
-        text = path.read_text(errors="replace")
+        text = path.read_bytes().decode(errors="replace")
     except FileNotFoundError:
         return FileState(State.MISSING)
     stamp = _STAMP.search(text)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from relion_ganpick.core.engine import Result, Task, stream
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.micrograph import read_header, read_micrograph
+from relion_ganpick.core.micrograph import read_micrograph
 from relion_ganpick.core.picker import Picker
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.settings import PickSettings, RunSettings
@@ -151,14 +151,15 @@ class Worker:
         except OSError:
             return None
         settings = {k: v for k, v in asdict(self.picker.settings).items() if k not in ("threshold", "model")}
-        facts = [__version__, self.picker.model.card.sha256, settings, self.pixel_sizes[name], status.st_size, status.st_mtime_ns]
+        card = self.picker.model.card
+        facts = [__version__, card.sha256, card.calibration, settings, self.pixel_sizes[name], status.st_size, status.st_mtime_ns]
         return digest(json.dumps(facts, sort_keys=True))
 
     def _settings_digest(self, fingerprint: str) -> str:
         return digest(f"{fingerprint} {self.picker.threshold!r}")
 
     def _write_overlays(self) -> None:
-        """Draw the first, middle and last micrographs whose picks are newer than their picture."""
+        """Draw the first, middle and last micrographs whose picks are newer than their picture; no job fails for a picture."""
         for index in which_overlays(len(self.names), self.run_settings.overlays):
             name = self.names[index]
             picks = Path(pick_file(self.output, name, self.keep_inside))
@@ -166,13 +167,11 @@ class Worker:
             if not picks.is_file() or (picture.is_file() and picture.stat().st_mtime_ns >= picks.stat().st_mtime_ns):
                 continue
             try:
-                _, header_pixel_size = read_header(name)
-                micrograph = read_micrograph(name, self.pixel_sizes[name] or header_pixel_size)
-            except GanpickError:
-                continue
-            picture.parent.mkdir(parents=True, exist_ok=True)
-            diameter_px = self.picker.settings.diameter_angstrom / (micrograph.pixel_size or 1.0)
-            write_overlay(micrograph.pixels, read_picks(picks), diameter_px, picture)
+                micrograph = read_micrograph(name, self.pixel_sizes[name])
+                diameter_px = self.picker.settings.diameter_angstrom / (micrograph.pixel_size or 1.0)
+                write_overlay(micrograph.pixels, read_picks(picks), diameter_px, picture)
+            except GanpickError as error:
+                complain(f"WARNING: {error}; the picks are not affected")
 
     def say(self, text: str) -> None:
         """Write one line to run.out at once; that it cannot be written there must not stop the work."""
