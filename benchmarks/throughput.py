@@ -26,7 +26,7 @@ from relion_ganpick.core.engine import Task, stream
 from relion_ganpick.core.picker import Picker
 from relion_ganpick.core.settings import PickSettings
 from relion_ganpick.relion.coordinates import write_picks
-from relion_ganpick.synthesis.project import ProjectSettings, write_project
+from relion_ganpick.relion.project import ProjectSettings, write_project
 
 DISTINCT = 4
 DIAMETER = 190.0

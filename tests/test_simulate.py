@@ -15,7 +15,7 @@ import starfile
 
 from relion_ganpick.cli import main
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.synthesis.project import ProjectSettings, make_scenes, write_project
+from relion_ganpick.relion.project import ProjectSettings, make_scenes, write_project
 
 SMALL = ["--width", "300", "--height", "200", "--angpix", "6", "--clean"]
 
