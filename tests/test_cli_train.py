@@ -13,7 +13,7 @@ from relion_ganpick.cli import main
 from relion_ganpick.commands import train
 from relion_ganpick.model import weights
 from relion_ganpick.model.networks import UNetGenerator
-from relion_ganpick.model.presets import TrainSettings
+from relion_ganpick.model.presets import PaperSettings, TrainSettings
 from relion_ganpick.model.weights import Card, save_model
 
 TINY = ["--width", "4", "--levels", "2", "--discriminator_width", "4", "--steps", "2", "--batch", "2", "--crop", "32"]
@@ -85,7 +85,8 @@ def test_train_refuses_senseless_settings(
 
 
 def test_every_training_setting_is_an_option() -> None:
-    assert {"preset", *train.TEXTS} == {each.name for each in fields(TrainSettings)}
+    settings = {each.name for preset in (TrainSettings, PaperSettings) for each in fields(preset)}
+    assert {"preset", *train.TEXTS} == settings
 
 
 def test_models_are_listed_with_their_figures(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,11 +113,14 @@ def test_models_verify_takes_paths(shipped: Path, tmp_path: Path, capsys: pytest
     assert [line.partition(": ")[2][:2] for line in capsys.readouterr().out.splitlines()] == ["ok", "ok", "FA"]
 
 
-def test_models_show_prints_the_card(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_show_prints_the_card_and_the_networks_figures(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "show", "tiny"]) == 0
     path, _, card = capsys.readouterr().out.partition("\n")
     assert path == str(shipped / "tiny.safetensors")
-    assert json.loads(card)["steps"] == 7
+    content, end = json.JSONDecoder().raw_decode(card)
+    assert content["steps"] == 7
+    n_parameters = sum(weight.numel() for weight in UNetGenerator(4, 2).parameters())
+    assert card[end:].strip().startswith(f"generator: {n_parameters} parameters, ")
 
 
 def test_shipped_models_are_whole() -> None:

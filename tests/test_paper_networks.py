@@ -185,13 +185,13 @@ def test_receptive_field_is_what_a_pixel_sees() -> None:
     discriminator = PatchDiscriminator(1)
     assert receptive_field(deepest_path(discriminator)) == seen_by_one_pixel(discriminator, 160, 2) == 70
     generator = PaperGenerator(1, 3)
-    # 1 + 3 + 6 + 4 on the way down with kernels 4, 4 and 2, then 0 + 4 + 2 on the way up
-    assert receptive_field(deepest_path(generator)) == 1 + 3 + 6 + 4 + 0 + 4 + 2 == 20
-    assert seen_by_one_pixel(generator, 64, 1) in (19, 20)
+    # backwards: 1 pixel of the output sees 2, those see 3, those 2 single pixels; and these 4, 10 and 22 on the way down
+    assert receptive_field(deepest_path(generator)) == seen_by_one_pixel(generator, 64, 1) == 22
 
 
 def test_receptive_field_of_the_papers_generator_is_more_than_the_picture() -> None:
-    assert receptive_field(deepest_path(PaperGenerator(1))) == 1 + 3 * 255 + 256 + 510
+    # 1, 2, then 3 pixels from the second layer on; 2 single pixels; n -> 2 n + 2 eight times from 4 on: 2 ** 8 * 6 - 2
+    assert receptive_field(deepest_path(PaperGenerator(1))) == 2**8 * 6 - 2 == 1534
 
 
 def test_description_counts_the_parameters_of_both_networks() -> None:
@@ -204,8 +204,8 @@ def test_description_counts_the_parameters_of_both_networks() -> None:
     assert discriminator == f"discriminator: {n} parameters, 5 convolutions in a row, receptive field 70 x 70 pixels"
     unet = Card("x", "default", {"kind": "unet", "width": 4, "levels": 2}, {}, "", 0, {}, 0.0, {"raw": [0, 1], "score": [0, 1]})
     (only,) = describe(unet)
-    # two convolutions 3 x 3 on each level at 1, 2 and 4 pixels, poolings, two transposed ones that add nothing, and back
-    assert only.endswith(f"receptive field {1 + 4 + 1 + 8 + 2 + 16 + 8 + 4} x 44 pixels")
+    # backwards: 1, 3, 5; 3, 5, 7; 4, 6, 8; 16, 18, 20; 40, 42, 44
+    assert only.endswith("receptive field 44 x 44 pixels")
     assert only.startswith(f"generator: {sum(weight.numel() for weight in UNetGenerator(4, 2).parameters())} parameters")
 
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from relion_ganpick import Micrograph, Picker, PickSettings, load_model
+from relion_ganpick.core.device import find_device
 from relion_ganpick.core.engine import Task, stream
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.evaluate import evaluate
-from relion_ganpick.core.device import find_device
 from relion_ganpick.synthesis.scene import CLEAN, Scene, make_scene
 
 DIAMETER = 180.0

@@ -71,6 +71,10 @@ def test_command_holds_what_was_filled_in_and_nothing_else(tmp_path: Path) -> No
         "--threshold": "0.25",
         "--contrast": "dark",
         "--model": "default",
+        "--localization": "auto",
+        "--region_threshold": "0.1",
+        "--erosion": "5",
+        "--area_tolerance": "0.5",
         "--device": "cpu",
         "--gpu": "1",
         "--j": "3",
@@ -85,6 +89,7 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str, str]] = [
     ({"diameter": -5}, "Particle diameter (A)", "--diameter -5: give a positive number in Angstrom"),
     ({"threshold": 1.5}, "Score threshold", "--threshold 1.5: a figure of merit lies between 0 and 1"),
     ({"edge_margin": -1}, "Edge margin (A)", "--edge_margin -1: give 0 or a positive number of Angstrom"),
+    ({"erosion": 0}, "Erosion (px)", "--erosion 0: give a side of 1 (no erosion) to 99 pixels"),
     ({"gpu": "zero"}, "GPU", "--gpu zero: give the number of one GPU, as in --gpu 0"),
     ({"overlays": -2}, "Overlays", "--overlays -2: give 0 or a positive number of pictures"),
 ]

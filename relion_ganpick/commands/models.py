@@ -25,7 +25,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     verify = actions.add_parser("verify", help="compare weights with the sha256 on their cards", allow_abbrev=False)
     verify.add_argument("paths", nargs="*", metavar="MODEL", help="more models: names, or paths of .safetensors files")
     verify.set_defaults(run=verify_models)
-    show = actions.add_parser("show", help="print a model's card", allow_abbrev=False)
+    show = actions.add_parser("show", help="print a model's card and the figures of its networks", allow_abbrev=False)
     show.add_argument("name", metavar="NAME", help="a model's name, or the path of a .safetensors file")
     show.set_defaults(run=show_model)
 
@@ -66,11 +66,13 @@ def verify_models(namespace: argparse.Namespace) -> int:
 
 
 def show_model(namespace: argparse.Namespace) -> int:
-    """Print the card beside a model's weights."""
+    """Print the card beside a model's weights, and the size and reach of its networks."""
+    from relion_ganpick.model.describe import describe
     from relion_ganpick.model.weights import find_model, read_card
 
     path: Path = find_model(namespace.name)
-    read_card(path)
+    card = read_card(path)
     print(path)
     print(path.with_suffix(".json").read_text(), end="")
+    print("\n".join(describe(card)))
     return 0

@@ -1,4 +1,4 @@
-"""``ganpick train``: train a model on synthetic micrographs."""
+"""``ganpick train``: train a model on synthetic pictures, by the default recipe or by the paper's."""
 
 from __future__ import annotations
 
@@ -7,31 +7,42 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from relion_ganpick.commands.pair_options import BACKGROUNDS, PAIR_TEXTS, add_setting, find_backgrounds
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.model.presets import PRESETS, TrainSettings
+from relion_ganpick.model.presets import ADVERSARIAL_LOSSES, PRESETS, PaperSettings, TrainSettings
 
 if TYPE_CHECKING:
     import torch
+
+    from relion_ganpick.model.paper_train import PaperTrainer
+    from relion_ganpick.model.train import Trainer
 
 TEXTS = {
     "width": "channels of the generator's first level",
     "levels": "number of times the generator halves the picture",
     "discriminator_width": "channels of the discriminator's first convolution",
     "steps": "number of updates of each network",
+    "epochs": "how often every pair is shown",
     "batch": "pairs per update",
     "crop": "side of the training pictures in pixels",
-    "learning_rate": "highest learning rate of the generator",
+    "learning_rate": "learning rate of the generator at its highest; paper: of both networks",
     "discriminator_learning_rate": "learning rate of the discriminator",
     "beta1": "first moment of Adam",
-    "adversarial_weight": "weight of the adversarial loss",
-    "l1_weight": "weight of the L1 loss",
+    "adversarial_loss": f"{', '.join(ADVERSARIAL_LOSSES[:-1])} or {ADVERSARIAL_LOSSES[-1]} (equations 1, or 2, 3 and 5)",
+    "adversarial_weight": "weight of the adversarial loss, w1 of equation 6",
+    "l1_weight": "weight of the L1 loss, w2 of equation 6",
     "entropy_weight": "weight of the cross entropy that calibrates the figure of merit",
     "average": "decay per step of the average of the weights, which is what is saved",
+    "dropout": "share of the values that the first decoding layers drop in training",
+    "backgrounds": BACKGROUNDS,
     "validate_every": "steps between validations and checkpoints",
     "validation_scenes": "number of held-out scenes",
+    "validation_pairs": "number of held-out pairs",
     "seed": "names all random streams",
+    **PAIR_TEXTS,
 }
-AT_LEAST_ONE = ("width", "levels", "discriminator_width", "steps", "batch", "validate_every", "validation_scenes")
+COUNTS = ("steps", "epochs", "batch", "validate_every", "validation_scenes", "validation_pairs")
+AT_LEAST_ONE = ("width", "levels", "discriminator_width", *COUNTS)
 NOT_NEGATIVE = ("adversarial_weight", "l1_weight", "entropy_weight", "seed")
 
 
@@ -47,63 +58,100 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--preset", choices=sorted(PRESETS), default="default", help="recipe (default: default)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR")
-    parser.add_argument("--workers", type=int, default=1, help="processes that make pictures, 0 for none (default: 1)")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="default preset: processes that make pictures, 0 for none (default: 1)"
+    )
     settings = parser.add_argument_group("settings, in place of the preset's")
     for name, text in TEXTS.items():
-        value = getattr(PRESETS["default"], name)
-        help_text = f"{text} (default preset: {value:g})"
-        settings.add_argument(f"--{name}", type=type(value), default=argparse.SUPPRESS, help=help_text)
+        holders = {preset: each for preset, each in PRESETS.items() if name in _names(each)}
+        add_setting(settings, name, text, {preset: getattr(each, name) for preset, each in holders.items()})
     parser.set_defaults(run=run)
 
 
 def run(namespace: argparse.Namespace) -> int:
     """Train, and say where the weights are."""
-    given = vars(namespace)
-    changes = {each.name: given[each.name] for each in fields(TrainSettings) if each.name in given}
-    settings = replace(PRESETS[namespace.preset], **changes)
+    settings = _settings(namespace)
     _check(settings, namespace.workers)
     checkpoint: Path = namespace.out / "checkpoint.pt"
     if checkpoint.exists() and not namespace.resume:
         raise GanpickError(f"{checkpoint}: a training run is already here; give --resume to go on with it, or another --out")
 
-    from relion_ganpick.core.picker import find_device
+    from relion_ganpick.core.device import find_device
     from relion_ganpick.model.train import Trainer
 
     device = find_device(namespace.device)
     namespace.out.mkdir(parents=True, exist_ok=True)
-    bfloat16 = _has_bfloat16(device)
-    print(f"device {device}, {'bfloat16' if bfloat16 else 'float32'}", flush=True)
-    trainer = Trainer(settings, namespace.out, device, bfloat16)
+    trainer = _trainer(settings, namespace, device)
     if checkpoint.exists():
         trainer.resume()
         print(f"resuming at step {trainer.step} of {settings.steps}", flush=True)
     elif namespace.resume:
         print(f"no checkpoint in {namespace.out}: starting at step 0", flush=True)
-    path = trainer.run(workers=namespace.workers)
+    path = trainer.run(workers=namespace.workers) if isinstance(trainer, Trainer) else trainer.run()
     print(f"weights: {path}")
     print(f"use them: ganpick pick ... --model {path}")
     return 0
 
 
-def _check(settings: TrainSettings, workers: int) -> None:
+def _settings(namespace: argparse.Namespace) -> TrainSettings | PaperSettings:
+    """Take the preset's settings with the changes that were given.
+
+    Raises
+    ------
+    GanpickError
+        If the preset has no such setting.
+    """
+    given, preset = vars(namespace), PRESETS[namespace.preset]
+    changes = {name: given[name] for name in TEXTS if name in given}
+    for name in changes:
+        if name not in _names(preset):
+            known = [other for other, each in PRESETS.items() if name in _names(each)]
+            raise GanpickError(f"--{name} is no setting of preset {namespace.preset}, but of {', '.join(known)}: leave it away")
+    return replace(preset, **changes)
+
+
+def _names(settings: TrainSettings | PaperSettings) -> set[str]:
+    return {each.name for each in fields(settings)}
+
+
+def _trainer(
+    settings: TrainSettings | PaperSettings, namespace: argparse.Namespace, device: torch.device
+) -> Trainer | PaperTrainer:
+    """Set up the run; the paper's is in float32, as its layers normalise by very few values."""
+    from relion_ganpick.model.paper_train import PaperTrainer
+    from relion_ganpick.model.train import Trainer
+
+    bfloat16 = isinstance(settings, TrainSettings) and _has_bfloat16(device)
+    print(f"device {device}, {'bfloat16' if bfloat16 else 'float32'}", flush=True)
+    if isinstance(settings, TrainSettings):
+        return Trainer(settings, namespace.out, device, bfloat16)
+    areas = find_backgrounds(settings.backgrounds, settings, namespace.out / "backgrounds.png") if settings.backgrounds else []
+    return PaperTrainer(settings, namespace.out, device, areas)
+
+
+def _check(settings: TrainSettings | PaperSettings, workers: int) -> None:
+    """Check what the settings have in common, and the size of the default preset's crops."""
     for name in AT_LEAST_ONE:
-        if getattr(settings, name) < 1:
+        if name in _names(settings) and getattr(settings, name) < 1:
             raise GanpickError(f"--{name} {getattr(settings, name)}: give at least 1")
     for name in NOT_NEGATIVE:
-        if not getattr(settings, name) >= 0:
+        if name in _names(settings) and not getattr(settings, name) >= 0:
             raise GanpickError(f"--{name} {getattr(settings, name):g}: give 0 or a positive number")
     for name in ("learning_rate", "discriminator_learning_rate"):
-        if not getattr(settings, name) > 0:
+        if name in _names(settings) and not getattr(settings, name) > 0:
             raise GanpickError(f"--{name} {getattr(settings, name):g}: give a positive number")
     for name in ("beta1", "average"):
-        if not 0 <= getattr(settings, name) < 1:
+        if name in _names(settings) and not 0 <= getattr(settings, name) < 1:
             raise GanpickError(f"--{name} {getattr(settings, name):g}: give a number from 0 to less than 1")
-    # The discriminator halves three times and loses two more pixels; batch normalisation needs more than one value.
-    least = max(2 * 2**settings.levels, 32)
-    if settings.crop < least or settings.crop % 2**settings.levels:
-        raise GanpickError(
-            f"--crop {settings.crop}: give a multiple of {2**settings.levels} (2 to the power of --levels), at least {least}"
-        )
+    if settings.adversarial_loss not in ADVERSARIAL_LOSSES:
+        raise GanpickError(f"--adversarial_loss {settings.adversarial_loss}: give one of {', '.join(ADVERSARIAL_LOSSES)}")
+    if isinstance(settings, TrainSettings):
+        # The discriminator halves three times and loses two more pixels; batch normalisation needs more than one value.
+        least = max(2 * 2**settings.levels, 32)
+        if settings.crop < least or settings.crop % 2**settings.levels:
+            raise GanpickError(
+                f"--crop {settings.crop}: give a multiple of {2**settings.levels} (2 to the power of --levels), at least {least}"
+            )
     if workers < 0:
         raise GanpickError(f"--workers {workers}: give 0 or a positive number of processes")
 

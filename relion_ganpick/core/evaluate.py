@@ -92,6 +92,22 @@ def best_threshold(items: Sequence[tuple[Picks, Points, float]]) -> tuple[float,
     return float(cuts[best]), figures[best]
 
 
+def strictest_threshold(items: Sequence[tuple[Picks, Points, float]], sacrifice: float) -> tuple[float, Figures]:
+    """Find the highest threshold whose pooled F1 is at most a share ``sacrifice`` below the best one.
+
+    Where F1 hardly depends on the threshold, a high one keeps micrographs without particles free of picks.
+    """
+    _, best = best_threshold(items)
+    scores = np.concatenate([picks.score for picks, _, _ in items]) if items else np.empty(0)
+    if not len(scores):
+        return 1.0, best
+    for cut in np.unique(np.quantile(scores, np.linspace(0, 0.95, 96)))[::-1]:
+        figures = evaluate(items, float(cut))
+        if figures.f1 >= (1 - sacrifice) * best.f1:
+            break
+    return float(cut), figures
+
+
 def average_precision(items: Sequence[tuple[Picks, Points, float]]) -> float:
     """Area under the pooled precision-recall curve, every score a threshold; picks are matched once, best first."""
     scores, hits, true = [], [], 0

@@ -6,19 +6,20 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from relion_ganpick.core.device import fastest_type, find_device
+from relion_ganpick.core.equalise import PAPER_SIDE, as_input, preprocess
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.frame import ImageArea, find_image_area
-from relion_ganpick.core.localize import peaks
+from relion_ganpick.core.localize import RegionSettings, peaks, regions
 from relion_ganpick.core.micrograph import Micrograph
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.core.preprocess import PARTICLE_PX, normalise
+from relion_ganpick.core.preprocess import PARTICLE_PX, normalise, resize
 from relion_ganpick.core.scale import Scale, working_scale
 from relion_ganpick.core.settings import PickSettings
 from relion_ganpick.core.tiles import by_tiles
@@ -78,10 +79,13 @@ class Picker:
     def __init__(self, settings: PickSettings, device: str = "auto", model: Model | None = None) -> None:
         self.model = model or load_model(settings.model)
         threshold = self.model.card.threshold if settings.threshold is None else settings.threshold
-        self.settings = replace(settings, threshold=threshold)
+        localization = self.model.card.localization if settings.localization == "auto" else settings.localization
+        self.settings = replace(settings, threshold=threshold, localization=localization)
         self.threshold = threshold
         self.device = find_device(device)
-        self.dtype = _fastest_type(self.device)
+        self.as_in_paper = self.model.card.network["kind"] == "paper"
+        # The paper's networks divide by the spread of few values, which half precision would not stand.
+        self.dtype = torch.float32 if self.as_in_paper else fastest_type(self.device)
         self.stride = int(self.model.generator.stride)  # type: ignore[arg-type]
         fused = _fuse(self.model.generator)
         self._generator = fused.to(self.device, self.dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -138,6 +142,9 @@ class Picker:
             raise GanpickError(f"{micrograph.name}: holds pixels that are not finite numbers (NaN or infinite): make it anew")
         area = find_image_area(pixels)
         inside = pixels[area.top : area.bottom, area.left : area.right]
+        if self.as_in_paper:
+            scale = Scale((inside.shape[0], inside.shape[1]), (PAPER_SIDE, PAPER_SIDE))
+            return Prepared(self._as_in_paper(inside, micrograph.name), scale, area, shape, pixel_size)
         scale = working_scale((inside.shape[0], inside.shape[1]), diameter_px, PARTICLE_PX)
         if min(scale.working_shape) < SMALLEST_SIDE:
             raise GanpickError(
@@ -164,14 +171,28 @@ class Picker:
     def locate(self, prepared: Prepared, marked: Image) -> Picks:
         """Turn markers into picks in pixels of the file, with calibrated figures of merit, best first."""
         settings, pixel_size = self.settings, prepared.pixel_size
-        fx, fy = prepared.scale.factors
-        min_distance_px = settings.min_distance_angstrom / pixel_size / max(fx, fy)
-        picks = prepared.scale.to_file(peaks(marked, PARTICLE_PX, min_distance_px))
+        picks = prepared.scale.to_file(self._find(prepared, marked))
         calibration = self.model.card.calibration
         score = np.interp(picks.score, calibration["raw"], calibration["score"])
         picks = Picks(picks.x + prepared.area.left, picks.y + prepared.area.top, np.round(score, 4))
         picks = picks.inside(*_allowed(prepared, settings))
         return picks.rounded().thinned(settings.min_distance_angstrom / pixel_size)
+
+    def _find(self, prepared: Prepared, marked: Image) -> Picks:
+        """Turn markers into picks in pixels of the working scale, with raw figures of merit."""
+        settings = self.settings
+        if settings.localization == "regions":
+            numbers = (settings.region_threshold, settings.erosion, settings.area_tolerance, settings.region_area)
+            return regions(marked, RegionSettings(*numbers))
+        coarser = max(prepared.scale.factors)
+        particle_px = settings.diameter_angstrom / prepared.pixel_size / coarser if self.as_in_paper else PARTICLE_PX
+        return peaks(marked, particle_px, settings.min_distance_angstrom / prepared.pixel_size / coarser)
+
+    def _as_in_paper(self, inside: Image, name: str) -> Image:
+        """Do step 1 of the paper on the image area."""
+        if np.ptp(inside) == 0:
+            raise GanpickError(f"{name}: all pixels are equal: there is no image")
+        return as_input(preprocess(-inside if self.settings.contrast == "bright" else inside))
 
     def _run(self, batch: Image) -> Image:
         """Run the generator, (n, h, w) -> (n, h, w); sides are continued by reflection to what it can halve."""
@@ -179,45 +200,8 @@ class Picker:
         padded = np.pad(batch, ((0, 0), (0, -height % self.stride), (0, -width % self.stride)), "symmetric")
         with torch.inference_mode():
             tensor = torch.from_numpy(padded)[:, None].to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
-            marked = torch.sigmoid(self._generator(tensor)[:, 0, :height, :width].float())
+            marked = self._generator.mark(tensor)[:, 0, :height, :width]
         return np.asarray(marked.cpu().numpy())
-
-
-def find_device(name: str) -> torch.device:
-    """Find a device by name.
-
-    Parameters
-    ----------
-    name
-        "auto" is CUDA where there is one, else the CPU; "cpu", "cuda" and "cuda:N" are meant as said.
-
-    Raises
-    ------
-    GanpickError
-        If it is not there: a device that was asked for is never replaced by another.
-    """
-    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
-        return torch.device("cuda" if available else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise GanpickError(f"--device {name}: no such kind of device; give auto, cpu, cuda or cuda:N") from error
-    if device.type not in ("cpu", "cuda"):
-        raise GanpickError(f"--device {name}: not supported; give auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= available:
-        raise GanpickError(
-            f"--device {name}: PyTorch sees {available or 'no'} CUDA device{'s' if available != 1 else ''} here; "
-            "leave --gpu and --device away to use the CPU, or install a CUDA build of PyTorch"
-        )
-    return device
-
-
-def resize(pixels: Image, shape: tuple[int, int]) -> Image:
-    """Resize a picture: area means when it shrinks, cubic when it grows, (h, w) -> ``shape`` float32."""
-    shrinks = shape[0] <= pixels.shape[0]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(pixels, (shape[1], shape[0]), interpolation=method), dtype=np.float32)
 
 
 def _allowed(prepared: Prepared, settings: PickSettings) -> tuple[float, float, float, float]:
@@ -235,12 +219,6 @@ def _allowed(prepared: Prepared, settings: PickSettings) -> tuple[float, float, 
         area.right - 1 - (at_frame if area.right < width else margin),
         area.bottom - 1 - (at_frame if area.bottom < height else margin),
     )
-
-
-def _fastest_type(device: torch.device) -> torch.dtype:
-    if device.type == "cuda":
-        return torch.float16
-    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
 
 
 def _fuse(generator: nn.Module) -> nn.Module:

@@ -42,6 +42,13 @@ def normalise(picture: Image, particle_px: float = PARTICLE_PX) -> Image:
     return np.asarray(np.clip((flat - middle) / np.float32(spread), -CLIP, CLIP), dtype=np.float32)
 
 
+def resize(pixels: Image, shape: tuple[int, int]) -> Image:
+    """Resize a picture: area means when it shrinks, cubic when it grows, (h, w) -> ``shape`` float32."""
+    shrinks = shape[0] <= pixels.shape[0]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(pixels, (shape[1], shape[0]), interpolation=method), dtype=np.float32)
+
+
 def _without_hot_pixels(picture: Image) -> Image:
     """Bound what no specimen can cause, before it smears over the background: 40 spreads from the median."""
     sample = picture[::3, ::3]

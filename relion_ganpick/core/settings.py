@@ -13,6 +13,7 @@ T = TypeVar("T")
 
 MIN_DISTANCE_DIAMETERS = 0.5
 EDGE_MARGIN_DIAMETERS = 0.25
+LARGEST_EROSION = 99
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,10 @@ class PickSettings:
         "dark" or "bright" particles.
     model
         Name of a shipped model, or path of a .safetensors file with its card beside it.
+    localization
+        How markers become picks: "peaks", "regions" (the paper's Algorithm 3), or "auto", as the model's card says.
+    region_threshold, erosion, area_tolerance, region_area
+        The four quantities of Algorithm 3, see `core.localize.RegionSettings`; without effect on peaks.
     """
 
     diameter: float | None = option(None, "Particle diameter (A)", "longest extent of the particle in Angstrom", float, "main")
@@ -80,6 +85,27 @@ class PickSettings:
     )
     contrast: str = option("dark", "Particle contrast", "particles are dark or bright", str, "advanced", ("dark", "bright"))
     model: str = option("default", "Model", "name of a model in the package, or path of a .safetensors file", str, "main")
+    localization: str = option(
+        "auto",
+        "Localisation",
+        "markers become picks by their peaks, or by regions as in the paper's Algorithm 3; auto is the model's own way",
+        str,
+        "advanced",
+        ("auto", "peaks", "regions"),
+    )
+    region_threshold: float = option(
+        0.1,
+        "Region threshold",
+        "regions: smallest marker contrast as a share of the grey range, threshold1 in Algorithm 3",
+        float,
+    )
+    erosion: int = option(5, "Erosion (px)", "regions: side of the eroding square in pixels of the working scale", int)
+    area_tolerance: float = option(
+        0.5, "Area tolerance", "regions: largest deviation from the mean area as a share of it, threshold2 in Algorithm 3", float
+    )
+    region_area: float | None = option(
+        None, "Region area (px)", "regions: mean area AA in pixels of the working scale (default: that of the micrograph)", float
+    )
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -96,6 +122,19 @@ class PickSettings:
             raise GanpickError(f"--edge_margin {self.edge_margin:g}: give 0 or a positive number of Angstrom")
         if self.contrast not in ("dark", "bright"):
             raise GanpickError(f"--contrast {self.contrast}: particles are 'dark' or 'bright'")
+        self._check_localization()
+
+    def _check_localization(self) -> None:
+        if self.localization not in ("auto", "peaks", "regions"):
+            raise GanpickError(f"--localization {self.localization}: give auto, peaks or regions")
+        if not 0 < self.region_threshold < 1:
+            raise GanpickError(f"--region_threshold {self.region_threshold:g}: give a share of the grey range between 0 and 1")
+        if not 1 <= self.erosion <= LARGEST_EROSION:
+            raise GanpickError(f"--erosion {self.erosion}: give a side of 1 (no erosion) to {LARGEST_EROSION} pixels")
+        if not 0 <= self.area_tolerance < 1e6:
+            raise GanpickError(f"--area_tolerance {self.area_tolerance:g}: give 0 or a positive share of the mean area")
+        if self.region_area is not None:
+            _positive("region_area", self.region_area, "of square pixels")
 
     @property
     def diameter_angstrom(self) -> float:

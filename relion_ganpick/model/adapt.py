@@ -118,6 +118,8 @@ def adapt(
     GanpickError
         If there are too few micrographs or too few sure particles to learn from.
     """
+    if model.card.network["kind"] != "unet":
+        raise GanpickError(f"model {model.card.name} is of the paper's kind, which cannot be adapted: take the default one")
     settings, device = settings or AdaptSettings(), device or torch.device("cpu")
     learned, judged = _split(pictures, settings)
     generator = copy.deepcopy(model.generator).to(device).requires_grad_(True)

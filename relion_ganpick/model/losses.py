@@ -1,10 +1,33 @@
-"""What the networks are trained to make small."""
+"""What the networks are trained to make small; the paper's equations bear their numbers.
+
+Judgements D are in (-1, 1), as tanh ends the discriminator; where an equation wants a probability it is (1 + D) / 2.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
+
+LEAST = 1e-6
+
+
+def cross_entropy(on_real: Tensor, on_fake: Tensor) -> Tensor:
+    """Equation 1 of Kong et al.: E[log D(x, y)] + E[log(1 - D(y, G))], which D makes large and G small."""
+    return _log_probability(on_real).mean() + _log_probability(-on_fake).mean()
+
+
+def cross_entropy_discriminator(on_real: Tensor, on_fake: Tensor) -> Tensor:
+    """Equation 1 for the discriminator, which makes it large: its negative."""
+    return -cross_entropy(on_real, on_fake)
+
+
+def cross_entropy_generator(on_fake: Tensor) -> Tensor:
+    """Equation 1 for the generator in pix2pix's form: -E[log D(G)] in place of E[log(1 - D(G))].
+
+    Both fall as D(G) grows; this one has a gradient also where the discriminator is sure of itself.
+    """
+    return -_log_probability(on_fake).mean()
 
 
 def mean_squared_discriminator(on_real: Tensor, on_fake: Tensor, a: float = 1.0, b: float = 0.0) -> Tensor:
@@ -22,9 +45,29 @@ def data_loss(marker: Tensor, generated: Tensor) -> Tensor:
     return (marker - generated).abs().mean()
 
 
+def generator_objective(adversarial: Tensor, data: Tensor, w1: float = 1.0, w2: float = 100.0) -> Tensor:
+    """Equation 6 of Kong et al.: w1 times the adversarial loss of the generator plus w2 times the data loss."""
+    return w1 * adversarial + w2 * data
+
+
+def discriminator_loss(name: str, on_real: Tensor, on_fake: Tensor) -> Tensor:
+    """Loss of the discriminator by the name of `--adversarial_loss`."""
+    return (cross_entropy_discriminator if name == "cross_entropy" else mean_squared_discriminator)(on_real, on_fake)
+
+
+def generator_loss(name: str, on_real: Tensor, on_fake: Tensor) -> Tensor:
+    """Adversarial loss of the generator by the name of `--adversarial_loss`."""
+    return cross_entropy_generator(on_fake) if name == "cross_entropy" else mean_squared_generator(on_real, on_fake)
+
+
 def cross_entropy_with_dice(logits: Tensor, marker: Tensor) -> Tensor:
     """Cross entropy, which calibrates the marker's probability, plus 1 - Dice, which balances rare and common markers."""
     entropy = F.binary_cross_entropy_with_logits(logits, marker)
     probability = torch.sigmoid(logits)
     overlap = 2 * (probability * marker).sum() + 1
     return entropy + 1 - overlap / (probability.sum() + marker.sum() + 1)
+
+
+def _log_probability(judgement: Tensor) -> Tensor:
+    """Logarithm of (1 + D) / 2, bounded where tanh has saturated."""
+    return torch.log(((1 + judgement) / 2).clamp_min(LEAST))

@@ -55,6 +55,10 @@ class UNetGenerator(nn.Module):
         logits: Tensor = self.head(x)
         return logits
 
+    def mark(self, picture: Tensor) -> Tensor:
+        """Give the probability of a marker, (n, 1, h, w) -> (n, 1, h, w) float32."""
+        return torch.sigmoid(self(picture).float())
+
 
 class PatchDiscriminator(nn.Module):
     """Convolutional discriminator of pix2pix (Isola et al. 2016) on (picture, marker) pairs.

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
+
+from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.synthesis.pair_settings import PairSettings
+
+ADVERSARIAL_LOSSES = ("cross_entropy", "mean_squared", "none")
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,8 @@ class TrainSettings:
         Adam's, at its highest; the generator's falls to a hundredth along a cosine.
     beta1
         Adam's first moment.
+    adversarial_loss
+        "cross_entropy" (equation 1), "mean_squared" (equations 2, 3 and 5), or "none".
     adversarial_weight, l1_weight, entropy_weight
         Weights w1 and w2 of equation 6, and of the cross entropy that calibrates the figure of merit.
     average
@@ -47,6 +55,7 @@ class TrainSettings:
     learning_rate: float = 1e-3
     discriminator_learning_rate: float = 2e-4
     beta1: float = 0.5
+    adversarial_loss: str = "mean_squared"
     adversarial_weight: float = 0.05
     l1_weight: float = 0.5
     entropy_weight: float = 1.0
@@ -56,4 +65,75 @@ class TrainSettings:
     seed: int = 1
 
 
-PRESETS = {"default": TrainSettings()}
+@dataclass(frozen=True)
+class PaperSettings(PairSettings):
+    """The paper's training run; what the paper does not say is as in pix2pix.
+
+    Attributes
+    ----------
+    preset
+        Name of the recipe.
+    width, levels
+        Channels of the generator's first layer, and number of its encoding and of its decoding layers.
+    discriminator_width
+        Channels of the discriminator's first layer.
+    epochs
+        How often every pair is shown.
+    batch
+        Pairs per update.
+    learning_rate, beta1
+        Adam's, for both networks.
+    adversarial_loss
+        "cross_entropy" (equation 1), "mean_squared" (equations 2, 3 and 5), or "none".
+    adversarial_weight, l1_weight
+        Weights w1 and w2 of equation 6.
+    dropout
+        Share of the values that the first three decoding layers drop in training; none are dropped when picking.
+    backgrounds
+        STAR file of micrographs whose areas without particles are the backgrounds; empty for pure noise.
+    validate_every
+        Steps between validations and checkpoints.
+    validation_pairs
+        Number of held-out pairs.
+    """
+
+    preset: str = "paper"
+    width: int = 64
+    levels: int = 9
+    discriminator_width: int = 64
+    epochs: int = 200
+    batch: int = 1
+    learning_rate: float = 2e-4
+    beta1: float = 0.5
+    adversarial_loss: str = "mean_squared"
+    adversarial_weight: float = 1.0
+    l1_weight: float = 100.0
+    dropout: float = 0.5
+    backgrounds: str = ""
+    validate_every: int = 500
+    validation_pairs: int = 10
+
+    def __post_init__(self) -> None:
+        """Check what the networks demand of the pictures."""
+        super().__post_init__()
+        if not 0 <= self.dropout < 1:
+            raise GanpickError(f"--dropout {self.dropout:g}: give a share from 0 to less than 1")
+        if self.levels < 2:
+            raise GanpickError(f"--levels {self.levels}: give at least 2 encoding and as many decoding layers")
+        if self.size % 2**self.levels:
+            raise GanpickError(
+                f"--size {self.size}: give a multiple of {2**self.levels} (2 to the power of --levels), or fewer --levels"
+            )
+
+    @property
+    def steps(self) -> int:
+        """Number of updates of each network."""
+        return self.epochs * self.steps_per_epoch
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of updates while every pair is shown once."""
+        return ceil(self.pairs / self.batch)
+
+
+PRESETS: dict[str, TrainSettings | PaperSettings] = {"default": TrainSettings(), "paper": PaperSettings()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 import time
 from collections.abc import Iterator
@@ -17,10 +16,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.model.losses import cross_entropy_with_dice, data_loss, mean_squared_discriminator, mean_squared_generator
+from relion_ganpick.model.losses import cross_entropy_with_dice, data_loss, discriminator_loss, generator_loss
 from relion_ganpick.model.networks import PatchDiscriminator, UNetGenerator
 from relion_ganpick.model.presets import TrainSettings
+from relion_ganpick.model.run import TrainingRun
 from relion_ganpick.model.validate import Item, calibrate, validation_items
 from relion_ganpick.model.weights import Card, save_model
 from relion_ganpick.synthesis.pairs import make_batch
@@ -42,12 +41,15 @@ class StepPairs(Dataset[tuple[Tensor, Tensor]]):
         return torch.from_numpy(pictures), torch.from_numpy(markers)
 
 
-class Trainer:
+class Trainer(TrainingRun):
     """One training run in a folder: its networks, optimisers, average, log and checkpoint."""
 
+    parts = ("generator", "discriminator", "average", "generator_optimiser", "discriminator_optimiser")
+
     def __init__(self, settings: TrainSettings, folder: Path, device: torch.device, bfloat16: bool) -> None:
+        super().__init__(settings, folder, device)
         torch.manual_seed(settings.seed)
-        self.settings, self.folder, self.device, self.bfloat16 = settings, folder, device, bfloat16
+        self.settings, self.bfloat16 = settings, bfloat16
         layout = torch.channels_last
         self.generator = UNetGenerator(settings.width, settings.levels).to(device).to(memory_format=layout)  # type: ignore[call-overload]
         self.discriminator = PatchDiscriminator(settings.discriminator_width).to(device).to(memory_format=layout)  # type: ignore[call-overload]
@@ -57,7 +59,6 @@ class Trainer:
         self.discriminator_optimiser = torch.optim.Adam(
             self.discriminator.parameters(), settings.discriminator_learning_rate, betas
         )
-        self.step = 0
 
     def run(self, progress: bool = True, workers: int = 1) -> Path:
         """Train to the last step, then calibrate and save the weights with their card.
@@ -101,7 +102,7 @@ class Trainer:
             entropy = cross_entropy_with_dice(logits, marker)
             loss = loss + settings.entropy_weight * entropy
             values["entropy"] = entropy.item()
-        if settings.adversarial_weight:
+        if settings.adversarial_weight and settings.adversarial_loss != "none":
             adversarial, judged = self._adversarial(picture, marker, generated)
             loss = loss + settings.adversarial_weight * adversarial
             values |= {"adversarial": adversarial.item(), "discriminator": judged}
@@ -117,7 +118,7 @@ class Trainer:
         with self._precision():
             on_real = self.discriminator(picture, marker)
             on_fake = self.discriminator(picture, generated.detach())
-        judged = mean_squared_discriminator(on_real.float(), on_fake.float())
+        judged = discriminator_loss(self.settings.adversarial_loss, on_real.float(), on_fake.float())
         self.discriminator_optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(judged)
         self.discriminator_optimiser.step()
@@ -125,7 +126,7 @@ class Trainer:
         with self._precision():
             on_fake = self.discriminator(picture, generated)
         self.discriminator.requires_grad_(True)
-        return mean_squared_generator(on_real.float(), on_fake.float()), judged.item()
+        return generator_loss(self.settings.adversarial_loss, on_real.float(), on_fake.float()), judged.item()
 
     def validate(self) -> dict[str, float]:
         """Score the averaged generator on held-out scenes: F1 at a quarter diameter, average precision."""
@@ -135,42 +136,6 @@ class Trainer:
     def _validation(self) -> list[Item]:
         self.average.eval()
         return validation_items(self.average, self.device, self.settings.seed, self.settings.validation_scenes)
-
-    def checkpoint(self) -> None:
-        """Save everything that the next step depends on, under another name first."""
-        state = {
-            "step": self.step,
-            "settings": json.dumps(asdict(self.settings)),
-            "generator": self.generator.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
-            "average": self.average.state_dict(),
-            "generator_optimiser": self.generator_optimiser.state_dict(),
-            "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
-        }
-        path = self.folder / "checkpoint.pt"
-        torch.save(state, path.with_suffix(".tmp"))
-        path.with_suffix(".tmp").replace(path)
-
-    def resume(self) -> None:
-        """Take up the checkpoint in the folder.
-
-        Raises
-        ------
-        GanpickError
-            If it was made with other settings.
-        """
-        path = self.folder / "checkpoint.pt"
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        settings = json.loads(state["settings"])
-        differing = [f"{k}: {settings.get(k)} -> {v}" for k, v in asdict(self.settings).items() if settings.get(k) != v]
-        if differing:
-            raise GanpickError(
-                f"{path} was made with other settings ({', '.join(differing)}); "
-                "give the same ones, or another --out, or delete the file"
-            )
-        for name in ("generator", "discriminator", "average", "generator_optimiser", "discriminator_optimiser"):
-            getattr(self, name).load_state_dict(state[name])
-        self.step = state["step"]
 
     def finish(self) -> Path:
         """Calibrate the averaged generator on held-out scenes and save it with its card."""
@@ -211,11 +176,6 @@ class Trainer:
             worker_init_fn=_one_thread,
         )
         return iter(loader)
-
-    def _log(self, row: dict[str, float]) -> None:
-        with open(self.folder / "log.jsonl", "a") as log:
-            log.write(json.dumps(row) + "\n")
-        tqdm.write("  ".join(f"{name} {value}" for name, value in row.items()))
 
 
 def _one_thread(_: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from torch import nn
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.model.networks import UNetGenerator
+from relion_ganpick.model.paper_networks import PaperGenerator
 from relion_ganpick.version import __version__
 
 SHIPPED = Path(__file__).parent / "weights"
+KINDS = {"unet": UNetGenerator, "paper": PaperGenerator}
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Card:
         Default for the figure of merit.
     calibration
         Knots of the map from raw to calibrated figure of merit.
+    localization
+        How markers become picks unless the user says otherwise, "peaks" or "regions"; the calibration holds for it.
     sha256
         Sum of the weights' file.
     code_version
@@ -58,6 +62,7 @@ class Card:
     metrics: dict[str, float]
     threshold: float
     calibration: dict[str, list[float]]
+    localization: str = "peaks"
     sha256: str = ""
     code_version: str = __version__
 
@@ -124,7 +129,8 @@ def read_card(path: Path) -> Card:
     card = path.with_suffix(".json")
     try:
         content = json.loads(card.read_text())
-        return Card(**{each.name: content[each.name] for each in fields(Card)})
+        required = [each.name for each in fields(Card) if each.default is MISSING]
+        return Card(**{name: content[name] for name in {each.name for each in fields(Card)} & {*content, *required}})
     except OSError as error:
         raise GanpickError(
             f"{card}: the model's card cannot be read ({error.strerror}); it belongs beside {path.name}"
@@ -155,6 +161,12 @@ def read_weights(path: Path) -> tuple[bytes, Card]:
     return data, card
 
 
+def build_generator(network: dict[str, Any]) -> nn.Module:
+    """Build the generator that a card's ``network`` describes, with random weights."""
+    generator: nn.Module = KINDS[network["kind"]](int(network["width"]), int(network["levels"]))
+    return generator
+
+
 def load_model(name: str = "default") -> Model:
     """Load a model by name or path, on the CPU in float32.
 
@@ -171,11 +183,11 @@ def load_model(name: str = "default") -> Model:
     path = find_model(name)
     data, card = read_weights(path)
     try:
-        if card.network["kind"] != "unet":
+        if card.network["kind"] not in KINDS:
             raise GanpickError(
                 f"{path}: network of kind {card.network['kind']!r} is not known to version {__version__}; update relion-ganpick"
             )
-        generator = UNetGenerator(int(card.network["width"]), int(card.network["levels"]))
+        generator = build_generator(card.network)
         generator.load_state_dict({k: v.float() if v.dtype.is_floating_point else v for k, v in load_tensors(data).items()})
     except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
         raise GanpickError(f"{path}: the weights do not fit their card ({str(error)[:200]})") from error

@@ -29,6 +29,8 @@ class PairSettings:
         Factor that a shape, 0 to 255, is multiplied by before it is subtracted.
     marker_size
         Side of the black squares in pixels.
+    noise_spread
+        Standard deviation in grey values of a background of pure noise.
     smoothing
         Standard deviation in pixels of the Gaussian that a background of pure noise is smoothed with.
     seed
@@ -40,14 +42,15 @@ class PairSettings:
     shape_diameter: tuple[int, int] = (12, 24)
     shape_number: tuple[int, int] = (50, 800)
     walk_length: tuple[int, int] = (60, 600)
-    fade: tuple[float, float] = (0.0, 1.0)
+    fade: tuple[float, float] = (0.05, 0.35)
     marker_size: int = 9
-    smoothing: tuple[float, float] = (0.0, 1.0)
+    noise_spread: tuple[float, float] = (10.0, 35.0)
+    smoothing: tuple[float, float] = (0.0, 1.5)
     seed: int = 1
 
     def __post_init__(self) -> None:
         """Check the values."""
-        for name in ("shape_diameter", "shape_number", "walk_length", "fade", "smoothing"):
+        for name in ("shape_diameter", "shape_number", "walk_length", "fade", "noise_spread", "smoothing"):
             low, high = getattr(self, name)
             object.__setattr__(self, name, (low, high))
             least, most = RANGES[name]
@@ -58,9 +61,8 @@ class PairSettings:
             if getattr(self, name) < least:
                 raise GanpickError(f"--{name} {getattr(self, name)}: give at least {least}")
         if self.shape_diameter[1] > self.size:
-            raise GanpickError(
-                f"--shape_diameter {self.shape_diameter[0]} {self.shape_diameter[1]}: larger than the picture of {self.size} pixels"
-            )
+            given = "{} {}".format(*self.shape_diameter)
+            raise GanpickError(f"--shape_diameter {given}: larger than the picture of {self.size} pixels")
 
 
 RANGES = {
@@ -68,5 +70,6 @@ RANGES = {
     "shape_number": (0.0, float("inf")),
     "walk_length": (1.0, float("inf")),
     "fade": (0.0, 1.0),
+    "noise_spread": (1.0, 127.0),
     "smoothing": (0.0, 20.0),
 }

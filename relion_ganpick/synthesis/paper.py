@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from relion_ganpick.core.equalise import Grey, equalise
+from relion_ganpick.core.equalise import Grey
 from relion_ganpick.synthesis.pair_settings import PairSettings
 from relion_ganpick.synthesis.shapes import random_walk_shape
 
-MIDDLE, SPREAD = 127.5, 42.5
+MIDDLE = 130.0
 SHAPES_PER_PICTURE = 40
 TRAINING, HELD_OUT = 0, 1
 
@@ -43,13 +43,15 @@ class Pair:
     diameter: int
 
 
-def noise_background(size: int, smoothing: float, rng: np.random.Generator) -> Grey:
-    """Make a picture of pure noise with the mean and spread that `to_grey` gives a micrograph.
+def noise_background(size: int, spread: float, smoothing: float, rng: np.random.Generator) -> Grey:
+    """Make a picture of pure noise about the mean of a micrograph after step 1.
 
     Parameters
     ----------
     size
         Side in pixels.
+    spread
+        Standard deviation in grey values.
     smoothing
         Standard deviation of a Gaussian in pixels; 0 leaves the noise white.
     rng
@@ -63,7 +65,7 @@ def noise_background(size: int, smoothing: float, rng: np.random.Generator) -> G
     if smoothing > 0:
         noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), smoothing, borderType=cv2.BORDER_REFLECT), dtype=np.float32)
         noise /= noise.std()
-    return np.asarray(np.rint(np.clip(MIDDLE + SPREAD * noise, 0, 255)), dtype=np.uint8)
+    return np.asarray(np.rint(np.clip(MIDDLE + spread * noise, 0, 255)), dtype=np.uint8)
 
 
 def background_from_area(area: Grey, size: int, rng: np.random.Generator) -> Grey:
@@ -150,8 +152,6 @@ def add_markers(picture: Grey, centres: NDArray[np.int64], marker_size: int) -> 
 def make_pair(settings: PairSettings, index: int, areas: Sequence[Grey] = (), stream: int = TRAINING) -> Pair:
     """Make one pair; the same settings, index and stream give the same pair.
 
-    The picture's contrast is equalised like a micrograph's before the markers are added.
-
     Parameters
     ----------
     settings
@@ -169,20 +169,18 @@ def make_pair(settings: PairSettings, index: int, areas: Sequence[Grey] = (), st
     if areas:
         background = background_from_area(areas[int(rng.integers(len(areas)))], settings.size, rng)
     else:
-        background = noise_background(settings.size, float(rng.uniform(*settings.smoothing)), rng)
+        spread, smoothing = (float(rng.uniform(*bounds)) for bounds in (settings.noise_spread, settings.smoothing))
+        background = noise_background(settings.size, spread, smoothing, rng)
     diameter = int(rng.integers(settings.shape_diameter[0], settings.shape_diameter[1] + 1))
     number = int(rng.integers(settings.shape_number[0], settings.shape_number[1] + 1))
     number = min(number, settings.size**2 // diameter**2)
     lengths = rng.integers(settings.walk_length[0], settings.walk_length[1] + 1, SHAPES_PER_PICTURE)
     shapes = [random_walk_shape(int(length), rng) for length in lengths]
     picture, centres = synthetic_input(background, shapes, diameter, number, settings.fade, rng)
-    picture = equalise(picture)
     return Pair(picture, add_markers(picture, centres, settings.marker_size), centres.astype(np.float64), diameter)
 
 
-def _square(
-    centre: NDArray[np.int64], side: int, shape: tuple[int, int]
-) -> tuple[slice, slice, tuple[slice, slice]]:
+def _square(centre: NDArray[np.int64], side: int, shape: tuple[int, int]) -> tuple[slice, slice, tuple[slice, slice]]:
     """Rows and columns of a square around a centre that lie in the picture, and which part of the square they are."""
     left, top = (int(value) - side // 2 for value in centre)
     rows = slice(max(top, 0), min(top + side, shape[0]))
