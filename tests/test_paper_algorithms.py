@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from relion_ganpick.core.equalise import PAPER_SIDE, as_input, equalise, preprocess, to_grey
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.localize import RegionSettings, binarise, erode, regions
-from relion_ganpick.synthesis.backgrounds import SIDE, blob_answer, particle_free_areas
+from relion_ganpick.synthesis.backgrounds import blob_answer, particle_free_areas
 from relion_ganpick.synthesis.pair_settings import PairSettings
 from relion_ganpick.synthesis.paper import (
     HELD_OUT,
@@ -251,29 +251,40 @@ def test_equalising_evens_the_contrast_out() -> None:
     assert as_input(np.array([[0, 255]], np.uint8)).tolist() == [[0.0, 1.0]]
 
 
-def half_with_particles(seed: int = 0) -> np.ndarray:
-    """A micrograph of 1024 pixels with particles, 28 pixels wide, on its right half."""
+def half_with_particles(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A micrograph of 1024 pixels with particles, 28 pixels wide, on its right half; and their centres (x, y)."""
     rng = np.random.default_rng(seed)
     pixels = cv2.GaussianBlur(rng.normal(0, 1, (1024, 1024)).astype(np.float32), (0, 0), 1.0)
     pixels /= pixels.std()
-    for x, y in rng.uniform((540, 20), (1000, 1000), (250, 2)):
-        cv2.circle(pixels, (int(x), int(y)), 14, float(pixels[int(y), int(x)] - 2.5), -1)
-    return pixels
+    centres = rng.uniform((540, 20), (1000, 1000), (250, 2)).astype(int)
+    particles = np.zeros_like(pixels)
+    for x, y in centres:
+        cv2.circle(particles, (int(x), int(y)), 14, 1.5, -1)
+    return pixels - particles, centres
 
 
 def test_areas_without_particles_are_found_without_labels() -> None:
-    areas = particle_free_areas(half_with_particles(), (12, 24))
+    pixels, centres = half_with_particles()
+    areas = particle_free_areas(pixels, (12, 24))
     assert len(areas) == 4
-    assert all(area.left + SIDE <= 270 for area in areas)
-    assert all(area.grey.shape == (512, 512) for area in areas)
-    gaps = [max(abs(a.left - b.left), abs(a.top - b.top)) for k, a in enumerate(areas) for b in areas[:k]]
-    assert min(gaps) >= SIDE
+    for k, area in enumerate(areas):
+        assert area.side >= 24
+        assert area.grey.shape == (512, 512)
+        corner = 2 * np.array([area.left, area.top])
+        assert not ((centres >= corner) & (centres < corner + 2 * area.side)).all(axis=1).any()
+        for other in areas[:k]:
+            apart = max(
+                abs(area.left + area.side / 2 - other.left - other.side / 2),
+                abs(area.top + area.side / 2 - other.top - other.side / 2),
+            )
+            assert apart >= (area.side + other.side) / 2
+    assert sum(area.left + area.side < 270 for area in areas) >= 3
 
 
-def test_crowded_micrograph_has_no_such_area() -> None:
-    pixels = half_with_particles()
-    pixels[:, :512] = pixels[:, 512:][:, ::-1]
-    assert particle_free_areas(pixels, (12, 24)) == []
+def test_carbon_is_no_background() -> None:
+    pixels, _ = half_with_particles()
+    pixels[:, :512] = 0.2 * pixels[:, :512] - 6
+    assert all(area.left >= 250 for area in particle_free_areas(pixels, (12, 24)))
 
 
 def test_blob_filter_answers_to_dark_blobs_of_its_size() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -64,8 +65,8 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     parser = subparsers.add_parser(
         "check-orientation",
         help="find out whether coordinates are flipped against micrographs",
-        description="Find out which of the eight orientations of coordinates fits micrographs. The exit status is 0 if they fit as "
-        "they are, 1 if another orientation fits or none can be told.",
+        description="Find out which of the eight orientations of coordinates fits micrographs. The exit status is 0 if they "
+        "fit as they are, 1 if another orientation fits or none can be told.",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -117,8 +118,8 @@ def verdict(fits: Sequence[Fit]) -> tuple[str | None, str]:
     return best, f"they are {best}: (x, y) belongs to {ORIENTATIONS[best][0]} of the file, w pixels wide and h high{hint}"
 
 
-def contrast_map(pixels: NDArray[np.float32], diameter_px: float) -> tuple[NDArray[np.float32], float]:
-    """Darkness of each place against its surroundings in units of its own spread, and the pixels of the file in one of it."""
+def contrast_map(pixels: NDArray[np.float32], diameter_px: float) -> NDArray[np.float32]:
+    """Darkness of each place against its surroundings, at the working scale, in units of its spread and bounded."""
     import cv2
 
     from relion_ganpick.core.preprocess import PARTICLE_PX, resize
@@ -131,7 +132,7 @@ def contrast_map(pixels: NDArray[np.float32], diameter_px: float) -> tuple[NDArr
     difference -= np.median(difference)
     spread = 1.4826 * float(np.median(np.abs(difference))) or float(difference.std()) or 1.0
     # a few crystals of ice must not outweigh all particles
-    return np.clip(difference / spread, -4, 4).astype(np.float32), pixels.shape[0] / scale.working_shape[0]
+    return np.clip(difference / spread, -4, 4).astype(np.float32)
 
 
 def _deviations(path: Path, points: Points, namespace: argparse.Namespace) -> dict[str, Points]:
@@ -142,7 +143,7 @@ def _deviations(path: Path, points: Points, namespace: argparse.Namespace) -> di
     if not micrograph.pixel_size:
         raise GanpickError(f"{path}: its pixel size is not known: give --angpix")
     height, width = micrograph.pixels.shape
-    picture, _ = contrast_map(micrograph.pixels, namespace.diameter / micrograph.pixel_size)
+    picture = contrast_map(micrograph.pixels, namespace.diameter / micrograph.pixel_size)
     if namespace.contrast == "bright":
         picture = -picture
     mean, spread = float(picture.mean()), float(picture.std()) or 1.0
@@ -219,13 +220,13 @@ def _load_cs(path: Path) -> Any:
         raise GanpickError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, EOFError) as error:
         try:
-            from cryosparc.dataset import Dataset
+            dataset = import_module("cryosparc.dataset")
         except ImportError:
             raise GanpickError(
-                f"{path}: cannot be read without cryosparc-tools; export it with 'ganpick', or install them"
+                f"{path}: cannot be read without cryosparc-tools: pip install 'relion-ganpick[cryosparc]'"
             ) from error
         try:
-            return Dataset.load(path)
+            return dataset.Dataset.load(path)
         except Exception as second:
             raise GanpickError(f"{path}: not a dataset of CryoSPARC ({second})") from second
 

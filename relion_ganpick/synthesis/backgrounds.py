@@ -1,7 +1,7 @@
 """Areas without particles (section 2.2.2), found in the user's own micrographs without labels.
 
-Particles are dark and noise is not: where there are none, a filter that answers to blobs of a particle's size gives as many
-and as strong dark answers as bright ones. Areas are squares that pass this test, taken in order of their weakest dark answers.
+A particle is a dark blob of about its diameter. Noise makes dark and bright blobs alike, so that the bright ones, which are never
+particles, tell how strong a blob of noise is. Areas are the largest squares in which no dark blob is stronger than that.
 """
 
 from __future__ import annotations
@@ -22,12 +22,9 @@ from relion_ganpick.core.preprocess import resize
 
 Image = NDArray[np.float32]
 
-SIDE = PAPER_SIDE // 4
-STEP = PAPER_SIDE // 16
-QUANTILE = 0.99
-MOST_ASYMMETRY = 1.15
-MOST_SHIFT = 0.5
-LEAST_SPREAD, MOST_SPREAD = 0.7, 1.4
+LARGEST = 127
+QUANTILE = 0.9
+MOST_SHIFT, LEAST_SPREAD, MOST_SPREAD = 0.75, 0.4, 1.25
 MOST_PER_MICROGRAPH = 4
 MOST_MICROGRAPHS = 24
 DRAWN = 6
@@ -39,17 +36,15 @@ class Area:
 
     Attributes
     ----------
-    left, top
-        Corner, in pixels of the micrograph shrunk to 512 x 512.
-    strength
-        Strength of the dark blobs that it still holds, in grey values.
+    left, top, side
+        Corner and size, in pixels of the micrograph shrunk to 512 x 512.
     grey
         (512, 512) uint8, the square cut from the micrograph at full size, after step 1.
     """
 
     left: int
     top: int
-    strength: float
+    side: int
     grey: Grey
 
 
@@ -76,10 +71,10 @@ def blob_answer(grey: Grey, diameters: tuple[int, int]) -> Image:
 
 
 def particle_free_areas(pixels: Image, diameters: tuple[int, int], most: int = MOST_PER_MICROGRAPH) -> list[Area]:
-    """Find the squares of a quarter of a micrograph's side that hold no particles.
+    """Find the largest squares of a micrograph that hold no particles.
 
-    A square is taken when the dark answers in it (their 99 % quantile, at each diameter) are at most 15 % stronger than the
-    bright ones, and when neither its mean nor its spread sets it apart from the micrograph, as those of carbon and ice do.
+    No dark answer in a square is stronger than the 90 % quantile of the bright ones, at each diameter; and neither its mean
+    nor its spread sets it apart from the micrograph, as those of carbon, ice and holes do.
 
     Parameters
     ----------
@@ -92,25 +87,24 @@ def particle_free_areas(pixels: Image, diameters: tuple[int, int], most: int = M
 
     Returns
     -------
-    Areas, those with the weakest dark blobs first.
+    Areas, the largest first: at least as wide as the largest particle, at most 127 pixels of 512.
     """
     grey = to_grey(resize(pixels, (PAPER_SIDE, PAPER_SIDE)))
     answer = blob_answer(grey, diameters)
-    corners = [(left, top) for top in range(0, PAPER_SIDE - SIDE + 1, STEP) for left in range(0, PAPER_SIDE - SIDE + 1, STEP)]
-    squares = [grey[top : top + SIDE, left : left + SIDE].astype(np.float32) for left, top in corners]
-    spread = float(np.median([square.std() for square in squares]))
-    middle = float(np.median([square.mean() for square in squares]))
-    candidates = []
-    for (left, top), square in zip(corners, squares, strict=True):
-        part = answer[:, top : top + SIDE, left : left + SIDE].reshape(len(answer), -1)
-        dark, bright = np.quantile(part, QUANTILE, axis=1), -np.quantile(part, 1 - QUANTILE, axis=1)
-        ordinary = LEAST_SPREAD * spread <= square.std() <= MOST_SPREAD * spread
-        if ordinary and abs(square.mean() - middle) <= MOST_SHIFT * spread and (dark <= MOST_ASYMMETRY * bright).all():
-            candidates.append((float(dark.max()), left, top))
+    strongest_noise = np.quantile(-answer, QUANTILE, axis=(1, 2), keepdims=True)
+    free = np.pad((answer <= strongest_noise).all(axis=0).astype(np.uint8), 1)
     chosen: list[Area] = []
-    for strength, left, top in sorted(candidates):
-        if len(chosen) < most and all(max(abs(left - each.left), abs(top - each.top)) >= SIDE for each in chosen):
-            chosen.append(Area(left, top, strength, _cut(pixels, left, top)))
+    while len(chosen) < most:
+        # In the chessboard metric the distance to the nearest pixel that is taken is half a square's side.
+        distance = cv2.distanceTransform(free, cv2.DIST_C, 3)
+        row, column = np.unravel_index(distance.argmax(), distance.shape)
+        half = min(int(distance[row, column]) - 1, LARGEST // 2)
+        left, top, side = int(column) - 1 - half, int(row) - 1 - half, 2 * half + 1
+        if side < diameters[1]:
+            break
+        free[top + 1 : top + 1 + side, left + 1 : left + 1 + side] = 0
+        if _ordinary(grey[top : top + side, left : left + side], grey):
+            chosen.append(Area(left, top, side, _cut(pixels, left, top, side)))
     return chosen
 
 
@@ -177,11 +171,19 @@ def locate_files(names: Iterable[str], star: Path) -> list[Path]:
     return files
 
 
-def _cut(pixels: Image, left: int, top: int) -> Grey:
+def _ordinary(square: Grey, grey: Grey) -> bool:
+    """Tell whether a square has about the mean and the spread of the whole picture."""
+    spread = float(grey.std())
+    return abs(float(square.mean()) - float(np.median(grey))) <= MOST_SHIFT * spread and bool(
+        LEAST_SPREAD * spread <= square.std() <= MOST_SPREAD * spread
+    )
+
+
+def _cut(pixels: Image, left: int, top: int, side: int) -> Grey:
     """Cut a square, given in pixels of 512 x 512, from the micrograph at full size."""
     height, width = pixels.shape
-    rows = slice(top * height // PAPER_SIDE, (top + SIDE) * height // PAPER_SIDE)
-    columns = slice(left * width // PAPER_SIDE, (left + SIDE) * width // PAPER_SIDE)
+    rows = slice(top * height // PAPER_SIDE, (top + side) * height // PAPER_SIDE)
+    columns = slice(left * width // PAPER_SIDE, (left + side) * width // PAPER_SIDE)
     return preprocess(pixels[rows, columns])
 
 
@@ -191,7 +193,7 @@ def _row(pixels: Image, areas: list[Area]) -> Grey:
     beside = np.full((PAPER_SIDE, PAPER_SIDE), 255, np.uint8)
     half = PAPER_SIDE // 2
     for k, area in enumerate(areas[:4]):
-        cv2.rectangle(drawn, (area.left, area.top), (area.left + SIDE - 1, area.top + SIDE - 1), 255, 3)
+        cv2.rectangle(drawn, (area.left, area.top), (area.left + area.side - 1, area.top + area.side - 1), 255, 2)
         y, x = half * (k // 2), half * (k % 2)
         beside[y : y + half, x : x + half] = cv2.resize(area.grey, (half, half), interpolation=cv2.INTER_AREA)
     return np.hstack([drawn, beside])

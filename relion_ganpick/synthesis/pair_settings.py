@@ -32,20 +32,20 @@ class PairSettings:
     noise_spread
         Standard deviation in grey values of a background of pure noise.
     smoothing
-        Standard deviation in pixels of the Gaussian that a background of pure noise is smoothed with.
+        Standard deviation in pixels of the Gaussian that shapes and a background of pure noise are smoothed with.
     seed
         Names all random streams.
     """
 
     pairs: int = 100
     size: int = 512
-    shape_diameter: tuple[int, int] = (12, 24)
+    shape_diameter: tuple[int, int] = (10, 20)
     shape_number: tuple[int, int] = (50, 800)
-    walk_length: tuple[int, int] = (60, 600)
-    fade: tuple[float, float] = (0.05, 0.35)
+    walk_length: tuple[int, int] = (15, 150)
+    fade: tuple[float, float] = (0.05, 0.4)
     marker_size: int = 9
     noise_spread: tuple[float, float] = (10.0, 35.0)
-    smoothing: tuple[float, float] = (0.0, 1.5)
+    smoothing: tuple[float, float] = (0.0, 2.0)
     seed: int = 1
 
     def __post_init__(self) -> None:

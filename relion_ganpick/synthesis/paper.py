@@ -82,6 +82,7 @@ def synthetic_input(
     shape_number: int,
     fade: tuple[float, float],
     rng: np.random.Generator,
+    smoothing: float = 0.0,
 ) -> tuple[Grey, NDArray[np.int64]]:
     """Subtract random shapes from a background: Algorithm 2 of Kong et al.
 
@@ -102,6 +103,8 @@ def synthetic_input(
         Range of the factor that a shape is multiplied by.
     rng
         Source of randomness.
+    smoothing
+        Standard deviation of a Gaussian in pixels that makes the shapes as soft as the noise; 0 leaves them as they are.
 
     Returns
     -------
@@ -119,9 +122,9 @@ def synthetic_input(
         rand_fade = rng.uniform(*fade)
         if (np.abs(centres - centre).max(axis=1) < shape_diameter).any():
             continue
-        resized = cv2.resize(shape, (shape_diameter, shape_diameter), interpolation=cv2.INTER_AREA)
+        rand_shape = _resized(shape, shape_diameter, smoothing)
         rows, columns, part = _square(centre, shape_diameter, (height, width))
-        picture[rows, columns] -= resized[part].astype(np.float32) * np.float32(rand_fade)
+        picture[rows, columns] -= rand_shape[part] * np.float32(rand_fade)
         centres = np.concatenate([centres, centre[None]])
     return np.asarray(np.rint(np.clip(picture, 0, 255)), dtype=np.uint8), centres
 
@@ -166,18 +169,27 @@ def make_pair(settings: PairSettings, index: int, areas: Sequence[Grey] = (), st
     Pair
     """
     rng = np.random.default_rng((settings.seed, stream, index))
+    spread, smoothing = (float(rng.uniform(*bounds)) for bounds in (settings.noise_spread, settings.smoothing))
     if areas:
         background = background_from_area(areas[int(rng.integers(len(areas)))], settings.size, rng)
     else:
-        spread, smoothing = (float(rng.uniform(*bounds)) for bounds in (settings.noise_spread, settings.smoothing))
         background = noise_background(settings.size, spread, smoothing, rng)
     diameter = int(rng.integers(settings.shape_diameter[0], settings.shape_diameter[1] + 1))
     number = int(rng.integers(settings.shape_number[0], settings.shape_number[1] + 1))
     number = min(number, settings.size**2 // diameter**2)
     lengths = rng.integers(settings.walk_length[0], settings.walk_length[1] + 1, SHAPES_PER_PICTURE)
     shapes = [random_walk_shape(int(length), rng) for length in lengths]
-    picture, centres = synthetic_input(background, shapes, diameter, number, settings.fade, rng)
+    picture, centres = synthetic_input(background, shapes, diameter, number, settings.fade, rng, smoothing)
     return Pair(picture, add_markers(picture, centres, settings.marker_size), centres.astype(np.float64), diameter)
+
+
+def _resized(shape: Grey, side: int, smoothing: float) -> NDArray[np.float32]:
+    """Resize a shape to a square, and soften it, (h, w) uint8 -> (side, side) float32."""
+    method = cv2.INTER_AREA if min(shape.shape) > side else cv2.INTER_LINEAR
+    resized = cv2.resize(shape, (side, side), interpolation=method).astype(np.float32)
+    if smoothing > 0:
+        resized = np.asarray(cv2.GaussianBlur(resized, (0, 0), smoothing, borderType=cv2.BORDER_CONSTANT), dtype=np.float32)
+    return resized
 
 
 def _square(centre: NDArray[np.int64], side: int, shape: tuple[int, int]) -> tuple[slice, slice, tuple[slice, slice]]:

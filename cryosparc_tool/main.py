@@ -1,0 +1,55 @@
+"""The executable cryosparc_ganpick: exposures of a CryoSPARC job in, picks out as an external job."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+from cryosparc_tool.console import Console
+from cryosparc_tool.lifecycle import StoppedError, signals_as_errors
+from cryosparc_tool.options import parse
+from relion_ganpick.core.errors import GanpickError
+
+STOPPED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv
+        Words after the program's name; by default those it was called with.
+
+    Returns
+    -------
+    Exit status: 0 if all is well, 1 after an error, 130 when stopped by a signal.
+    """
+    console = Console()
+    try:
+        namespace = vars(parse(sys.argv[1:] if argv is None else argv))
+        if "project" not in namespace:
+            raise GanpickError("--project is missing: give the project's uid, such as P3; --help lists the options")
+        with signals_as_errors():
+            from cryosparc_tool.api import pick_exposures
+
+            pick_exposures(console=console, **namespace)
+    except GanpickError as error:
+        console.complain(str(error))
+        return 1
+    except OSError as error:
+        console.complain(f"{error.filename or ''}: {error.strerror or error}")
+        return 1
+    except (StoppedError, KeyboardInterrupt) as error:
+        console.complain(str(error) or "stopped by Ctrl-C")
+        return STOPPED
+    except Exception as error:
+        console.complain(traceback.format_exc())
+        console.complain(f"unexpected error ({error!r}); please report it with the lines above")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""The command line of cryosparc_ganpick, and the settings that it fills."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.settings import PickSettings, RunSettings, add_options
+from relion_ganpick.version import __version__
+
+SECRETS = ("password", "license", "license_id", "token", "passwd", "email", "auth")
+UIDS = {"project": "P", "workspace": "W", "job": "J", "resume": "J"}
+TITLE = "relion-ganpick picks"
+SMALLEST_CACHE = 0.01
+SHORTEST_TIMEOUT = 0.1
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """Where exposures come from, where picks go, and how files travel.
+
+    Attributes
+    ----------
+    project, workspace, job
+        Uids, such as P3, W1, J42.
+    output
+        Name of the job's exposure output; None finds it by type.
+    resume
+        Uid of an external job of ours to push to or finish.
+    dry_run
+        Pick, write the result locally, push nothing.
+    coordinates
+        Files or folders with coordinates to push in place of picking.
+    flip_y
+        Count the rows of ``coordinates`` from the other end.
+    title
+        Title of the external job.
+    out
+        Folder for local results; each job gets a folder in it.
+    local_root
+        The project's folder as this machine sees it; None takes the server's path, where it exists here.
+    cache
+        Folder for downloaded micrographs; None takes a temporary one.
+    cache_gb
+        Most gigabytes of downloaded micrographs at a time.
+    timeout
+        Seconds that a request to the server may take.
+    """
+
+    project: str
+    workspace: str | None = None
+    job: str | None = None
+    output: str | None = None
+    resume: str | None = None
+    dry_run: bool = False
+    coordinates: tuple[str, ...] = ()
+    flip_y: bool = False
+    title: str = TITLE
+    out: str = "cryosparc_ganpick"
+    local_root: str | None = None
+    cache: str | None = None
+    cache_gb: float = 8.0
+    timeout: float = 300.0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for name, letter in UIDS.items():
+            uid = getattr(self, name)
+            if uid is not None and not re.fullmatch(rf"{letter}[1-9]\d*", uid):
+                raise GanpickError(f"--{name} {uid}: give a uid such as {letter}12")
+        if self.resume and self.dry_run:
+            raise GanpickError("--resume and --dry_run exclude each other: a dry run pushes nothing")
+        if not self.resume and self.job is None:
+            raise GanpickError("--job is missing: give the uid of the job with the exposures, such as J42")
+        if not self.resume and not self.dry_run and self.workspace is None:
+            raise GanpickError("--workspace is missing: give the uid of the workspace for the new job, such as W1")
+        if self.flip_y and not self.coordinates:
+            raise GanpickError(
+                "--flip_y is for --coordinates that were picked on another program's motion correction; "
+                "our own picks are made on CryoSPARC's file and need no flip"
+            )
+        if self.cache_gb < SMALLEST_CACHE:
+            raise GanpickError(f"--cache_gb {self.cache_gb:g}: give at least {SMALLEST_CACHE:g}")
+        if not self.timeout >= SHORTEST_TIMEOUT:
+            raise GanpickError(f"--timeout {self.timeout:g}: give at least {SHORTEST_TIMEOUT:g} seconds")
+
+    @property
+    def folder_name(self) -> str:
+        """Name of the folder for what is known before an external job exists."""
+        return f"{self.project}_{self.resume}" if self.resume else f"{self.project}_{self.job}_dry_run"
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises its errors, and never repeats a value that may be a password."""
+
+    def error(self, message: str) -> NoReturn:
+        """Turn argparse's complaint into ours."""
+        raise GanpickError(f"{message}; --help lists the options")
+
+
+def make_parser() -> Parser:
+    """Describe all options; nothing heavy is imported."""
+    parser = Parser(
+        prog="cryosparc_ganpick",
+        description="Picks particles in the exposures of a CryoSPARC job and pushes them back as an external job.",
+        epilog="Credentials are never arguments: run 'python -m cryosparc.tools login --url URL' once (CryoSPARC 5), or "
+        "set CRYOSPARC_EMAIL and CRYOSPARC_PASSWORD (and CRYOSPARC_LICENSE_ID for 4.7).",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"cryosparc_ganpick {__version__}")
+    group = parser.add_argument_group("CryoSPARC")
+
+    def add(name: str, text: str, **more: object) -> None:
+        group.add_argument(f"--{name}", default=argparse.SUPPRESS, help=text, **more)  # type: ignore[arg-type]
+
+    add("url", "the server as the browser has it, such as http://cryoem1:39000 (default: CRYOSPARC_BASE_URL)", metavar="URL")
+    add("project", "project, such as P3", metavar="P")
+    add("workspace", "workspace for the new job, such as W1", metavar="W")
+    add("job", "job whose exposures are picked, such as J42", metavar="J")
+    add("output", "name of its exposure output (default: found by type)", metavar="NAME")
+    add("resume", "push to or finish this external job of an earlier run, from the results on this machine", metavar="J")
+    add("dry_run", "pick and write the result on this machine, push nothing", action="store_true")
+    add("title", f"title of the external job (default: {TITLE})", metavar="TEXT")
+    add("coordinates", "push these coordinates (STAR, CSV, folders) in place of picking", nargs="+", metavar="PATH")
+    add("flip_y", "count the rows of --coordinates from the other end", action="store_true")
+    add("out", "folder for results on this machine (default: cryosparc_ganpick)", metavar="DIR")
+    add("local_root", "the project's folder as this machine sees it (default: the server's path)", metavar="DIR")
+    add("cache", "folder for micrographs that must be downloaded (default: a temporary one)", metavar="DIR")
+    add("cache_gb", "most gigabytes of downloaded micrographs at a time (default: 8)", type=float, metavar="GB")
+    add("timeout", "seconds that a request to the server may take (default: 300)", type=float, metavar="SECONDS")
+    add_options(parser, PickSettings)
+    add_options(parser, RunSettings)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line.
+
+    Raises
+    ------
+    GanpickError
+        For unknown options, with the nearest known one, and for credentials; no value is repeated.
+    """
+    parser = make_parser()
+    for word in argv:
+        name = word.lstrip("-").split("=")[0].replace("-", "_").lower()
+        if word.startswith("--") and name in SECRETS:
+            raise GanpickError(
+                f"--{name}: credentials are never given as arguments, where other users can see them: run "
+                "'python -m cryosparc.tools login --url URL', or set CRYOSPARC_EMAIL and CRYOSPARC_PASSWORD"
+            )
+    namespace, rest = parser.parse_known_args(list(argv))
+    if rest:
+        known = [option for action in parser._actions for option in action.option_strings]
+        name = rest[0].split("=")[0]
+        near = difflib.get_close_matches(name.replace("-", "_").replace("__", "--", 1), known, 1, 0.5)
+        raise GanpickError(f"unknown option {name}: " + (f"did you mean {near[0]}?" if near else "--help lists the options"))
+    return namespace
+
+
+def check_url(url: str) -> str:
+    """Bring a server's address to the form under which logins are stored.
+
+    Raises
+    ------
+    GanpickError
+        If it is no address of a web server, or holds a password.
+    """
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise GanpickError("--url holds a user name or password; give the address alone: credentials are never arguments")
+    try:
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known:
+        raise GanpickError(f"--url {url}: give the address that the browser shows, such as http://cryoem1:39000")
+    return url.rstrip("/")
+
+
+def existing_folder(option: str, path: str) -> Path:
+    """Check that a folder which the user names is there.
+
+    Raises
+    ------
+    GanpickError
+        If it is not.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise GanpickError(f"--{option} {path}: no such folder")
+    return folder

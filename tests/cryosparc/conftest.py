@@ -1,0 +1,44 @@
+"""Fixtures of the CryoSPARC tests: they run with the client that is installed, 5.0 or 4.7."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+
+
+def client_major() -> int:
+    """Major version of the installed client; 0 if there is none."""
+    try:
+        return int(version("cryosparc-tools").split(".")[0])
+    except PackageNotFoundError:
+        return 0
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests that need another client than is installed."""
+    for marker in item.iter_markers("cryosparc"):
+        wanted = marker.args[0] if marker.args else None
+        if client_major() == 0:
+            pytest.skip("cryosparc-tools is not installed (pip install 'relion-ganpick[cryosparc]')")
+        if wanted is not None and client_major() != wanted:
+            pytest.skip(f"needs cryosparc-tools {wanted}")
+
+
+@pytest.fixture
+def project_folder(tmp_path: Path) -> Path:
+    """Folder of the project on the file system that server and tool share."""
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Working directory of a user who may log in."""
+    from cryosparc_project import login
+
+    login(monkeypatch, tmp_path / "config")
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return work

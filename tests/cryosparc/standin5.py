@@ -1,0 +1,437 @@
+"""A stand-in for a CryoSPARC 5 server on loopback; see `standin_world` for what it proves and what it cannot.
+
+It publishes an OpenAPI document, from which the real client builds all its calls, and answers them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from standin_world import EMAIL, LICENSE, PASSWORD, PROJECT, TOKEN, WORKSPACE, Job, RefusedError, World, short_type
+
+PREFIX = "/api/cmd"
+WHEN = "2026-01-01T00:00:00Z"
+STATUSES = ("building", "queued", "launched", "started", "running", "waiting", "completed", "killed", "failed")
+JOB, TEXT_EVENT, IMAGE_EVENT, ASSET = (
+    {"$ref": f"#/components/schemas/{name}"} for name in ("Job", "TextEvent", "ImageEvent", "GridFSAsset")
+)
+DATASET, STREAM, JSON, FORM = (
+    "application/x-cryosparc-dataset", "application/octet-stream", "application/json", "application/x-www-form-urlencoded",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Route:
+    """One request that the server knows.
+
+    Attributes
+    ----------
+    name
+        Operation, such as "jobs.save_output".
+    method, path
+        Invented, as the client takes them from our document.
+    answer
+        Schema of a JSON answer, or the mime type of a stream.
+    query
+        Names of parameters; "!" before a name marks it as required.
+    body
+        Mime type and title of the body.
+    """
+
+    name: str
+    method: str
+    path: str
+    answer: Any
+    query: tuple[str, ...] = ()
+    body: tuple[str, str] | None = None
+
+
+ANY: dict[str, Any] = {}
+IN_JOB = "/projects/{p}/jobs/{j}"
+ROUTES = (
+    Route("login", "post", "/login", {"$ref": "#/components/schemas/Token"}, ("expires_in",), (FORM, "login")),
+    Route("users.me", "get", "/users/me", {"$ref": "#/components/schemas/User"}),
+    Route("config.get_version", "get", "/version", {"type": "string"}),
+    Route("health", "get", "/health", {"type": "string"}),
+    Route("projects.find_one", "get", "/projects/{p}", {"$ref": "#/components/schemas/Project"}),
+    Route("projects.get_directory", "get", "/projects/{p}/directory", {"type": "string"}),
+    Route("projects.download_file", "get", "/projects/{p}/file", STREAM, ("!path",)),
+    Route("projects.upload_file", "post", "/projects/{p}/file", {"type": "string"}, ("!path", "overwrite"), (STREAM, "stream")),
+    Route("jobs.create", "post", "/projects/{p}/workspaces/{w}/jobs", JOB, ("!type", "title", "description"), (JSON, "params")),
+    Route("jobs.find_one", "get", IN_JOB, JOB),
+    Route("jobs.load_output", "get", IN_JOB + "/outputs/{o}", DATASET, ("slots", "version")),
+    Route("jobs.load_input", "get", IN_JOB + "/inputs/{i}", DATASET, ("slots",)),
+    Route("jobs.add_external_input", "post", IN_JOB + "/inputs/{i}", JOB, (), (JSON, "spec")),
+    Route(
+        "jobs.connect", "post", IN_JOB + "/inputs/{i}/connections", JOB, ("!source_job_uid", "!source_output_name")
+    ),
+    Route("jobs.add_external_output", "post", IN_JOB + "/outputs/{o}", JOB, (), (JSON, "spec")),
+    Route("jobs.get_output_fields", "post", IN_JOB + "/outputs/{o}/fields", ANY, (), (JSON, "params")),
+    Route("jobs.save_output", "post", IN_JOB + "/outputs/{o}/dataset", JOB, ("version",), (DATASET, "dataset")),
+    Route("jobs.set_output_image", "put", IN_JOB + "/outputs/{o}/image", JOB, (), (JSON, "image")),
+    Route("jobs.set_tile_image", "put", IN_JOB + "/tile", JOB, (), (JSON, "image")),
+    Route("jobs.mark_running", "post", IN_JOB + "/running", JOB, ("status",)),
+    Route("jobs.mark_completed", "post", IN_JOB + "/completed", JOB),
+    Route("jobs.mark_failed", "post", IN_JOB + "/failed", JOB, ("error",)),
+    Route("jobs.add_event_log", "post", IN_JOB + "/events", TEXT_EVENT, ("type",), (JSON, "text")),
+    Route(
+        "jobs.update_event_log", "put", IN_JOB + "/events/{e}", TEXT_EVENT, ("type",), (JSON, "text")
+    ),
+    Route(
+        "jobs.add_image_log", "post", IN_JOB + "/images", IMAGE_EVENT, ("!text", "flags"), (JSON, "images")
+    ),
+    Route("assets.upload", "post", IN_JOB + "/assets", ASSET, ("filename", "format"), (STREAM, "stream")),
+)  # fmt: skip
+
+
+def openapi() -> dict[str, Any]:
+    """The document from which the client learns every call."""
+    paths: dict[str, Any] = {}
+    for route in ROUTES:
+        names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+        parameters = [{"name": name, "in": "path", "required": True} for name in names]
+        parameters += [{"name": name.lstrip("!"), "in": "query", "required": name.startswith("!")} for name in route.query]
+        content = (
+            {route.answer: {"schema": {"type": "string"}}} if isinstance(route.answer, str) else {JSON: {"schema": route.answer}}
+        )
+        errors = {str(code): {"content": {JSON: {"schema": {}}}} for code in (401, 404, 422)}
+        entry: dict[str, Any] = {
+            "summary": route.name,
+            "parameters": parameters,
+            "responses": {"200": {"content": content}, **errors},
+        }
+        if route.body:
+            entry["requestBody"] = {"content": {route.body[0]: {"schema": {"title": route.body[1]}}}}
+        paths.setdefault(route.path, {})[route.method] = entry
+    return {"openapi": "3.1.0", "info": {"title": "stand-in", "version": "0"}, "paths": paths, "components": {"schemas": {}}}
+
+
+@dataclass
+class Request:
+    """What a handler gets."""
+
+    path: dict[str, str]
+    query: dict[str, list[str]]
+    body: bytes
+
+    def one(self, name: str, default: str = "") -> str:
+        """Value of a query parameter."""
+        return self.query.get(name, [default])[0]
+
+
+class Server5:
+    """The server: a context; `url` is its address.
+
+    Parameters
+    ----------
+    world
+        What it holds.
+    version
+        What it says of itself.
+    """
+
+    def __init__(self, world: World, version: str = "v5.0.3") -> None:
+        self.world, self.version = world, version
+        self.tokens = {TOKEN}
+        handler = type("Handler", (_Handler,), {"owner": self})
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._http.daemon_threads = True
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    def __enter__(self) -> Server5:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+    def answer(self, route: Route, request: Request) -> tuple[str, bytes]:
+        """Do what is asked for; mime type and body of the answer."""
+        with self.world.lock:
+            result = getattr(self, "_" + route.name.replace(".", "_"))(request)
+        if isinstance(result, bytes):
+            return str(route.answer), result
+        return JSON, json.dumps(self._document(result) if isinstance(result, Job) else result).encode()
+
+    def _job(self, request: Request) -> Job:
+        return self.world.job(request.path["p"], request.path["j"])
+
+    def _login(self, request: Request) -> Any:
+        form = {key: values[0] for key, values in parse_qs(request.body.decode()).items()}
+        if form.get("username") != EMAIL or form.get("password") != hashlib.sha256(PASSWORD.encode()).hexdigest():
+            # as FastAPI does, which sends back what it was given
+            raise RefusedError(401, {"msg": "wrong user or password", "input": form})
+        return {"access_token": TOKEN, "token_type": "bearer"}
+
+    def _users_me(self, _: Request) -> Any:
+        return {"name": "ada", "first_name": "Ada", "last_name": "L", "emails": [{"address": EMAIL, "verified": True}]}
+
+    def _config_get_version(self, _: Request) -> Any:
+        return self.version
+
+    def _health(self, _: Request) -> Any:
+        return "OK"
+
+    def _projects_find_one(self, request: Request) -> Any:
+        if request.path["p"] != PROJECT:
+            raise RefusedError(404, f"no project {request.path['p']}")
+        folder = str(self.world.folder)
+        return {
+            "uid": PROJECT,
+            "project_dir": folder,
+            "owner_user_id": "0",
+            "title": "t",
+            "size_last_updated": WHEN,
+            "uid_num": 3,
+        }
+
+    def _projects_get_directory(self, _: Request) -> Any:
+        return str(self.world.folder)
+
+    def _projects_download_file(self, request: Request) -> bytes:
+        return self.world.file(request.one("path"))
+
+    def _jobs_create(self, request: Request) -> Job:
+        if request.one("type") != "snowflake":
+            raise RefusedError(422, "only external jobs")
+        self.world.texts.append(request.one("description"))
+        return self.world.create(request.path["p"], request.path["w"], request.one("title"), request.one("description"))
+
+    def _jobs_find_one(self, request: Request) -> Job:
+        return self._job(request)
+
+    def _jobs_load_output(self, request: Request) -> bytes:
+        return _pack(self.world.load_output(self._job(request), request.path["o"], request.query.get("slots", ["all"])))
+
+    def _jobs_load_input(self, request: Request) -> bytes:
+        return _pack(self.world.load_input(self._job(request), request.path["i"], request.query.get("slots", ["all"])))
+
+    def _jobs_add_external_input(self, request: Request) -> Job:
+        job, spec = self._job(request), json.loads(request.body)
+        self.world.add_input(job, request.path["i"], spec["type"], [slot["name"] for slot in spec["slots"]])
+        return job
+
+    def _jobs_connect(self, request: Request) -> Job:
+        job = self._job(request)
+        self.world.connect(job, request.path["i"], request.one("source_job_uid"), request.one("source_output_name"))
+        return job
+
+    def _jobs_add_external_output(self, request: Request) -> Job:
+        job, spec = self._job(request), json.loads(request.body)
+        self.world.add_output(job, request.path["o"], spec["type"], [slot["name"] for slot in spec["slots"]])
+        return job
+
+    def _jobs_get_output_fields(self, request: Request) -> Any:
+        return [[each[0], short_type(each)] for each in self.world.fields(self._job(request), request.path["o"])]
+
+    def _jobs_save_output(self, request: Request) -> Job:
+        job = self._job(request)
+        self.world.save(job, request.path["o"], request.body)
+        return job
+
+    def _jobs_set_output_image(self, request: Request) -> Job:
+        job = self._job(request)
+        job.images[request.path["o"]] = self._known_asset(json.loads(request.body))
+        return job
+
+    def _jobs_set_tile_image(self, request: Request) -> Job:
+        job = self._job(request)
+        job.images["tile"] = self._known_asset(json.loads(request.body))
+        return job
+
+    def _known_asset(self, asset: dict[str, str]) -> str:
+        if asset["fileid"] not in self.world.assets:
+            raise RefusedError(422, "no such asset")
+        return asset["fileid"]
+
+    def _jobs_mark_running(self, request: Request) -> Job:
+        job = self._job(request)
+        self.world.start(job, request.one("status", "waiting"))
+        return job
+
+    def _jobs_mark_completed(self, request: Request) -> Job:
+        job = self._job(request)
+        self.world.finish(job, "completed")
+        return job
+
+    def _jobs_mark_failed(self, request: Request) -> Job:
+        job = self._job(request)
+        self.world.finish(job, "failed", request.one("error"))
+        self.world.texts.append(request.one("error"))
+        return job
+
+    def _jobs_add_event_log(self, request: Request) -> Any:
+        text, level = json.loads(request.body), request.one("type", "text")
+        if level not in ("text", "warning", "error") or not isinstance(text, str):
+            raise RefusedError(422, "no such kind of event")
+        self.world.texts.append(text)
+        return _event(self._job(request), self.world.log(self._job(request), text, level))
+
+    def _jobs_update_event_log(self, request: Request) -> Any:
+        job, text = self._job(request), json.loads(request.body)
+        events = [event for event in job.events if event["id"] == request.path["e"]]
+        if not events:
+            raise RefusedError(404, "no such event")
+        events[0]["text"] = text
+        self.world.texts.append(text)
+        return _event(job, events[0])
+
+    def _jobs_add_image_log(self, request: Request) -> Any:
+        job, images = self._job(request), json.loads(request.body)
+        for image in images:
+            self._known_asset(image)
+        return _event(job, self.world.log(job, request.one("text"), "image", images))
+
+    def _assets_upload(self, request: Request) -> Any:
+        self._job(request)
+        return self.world.upload(request.body, request.one("filename"), request.one("format"))
+
+    def _document(self, job: Job) -> dict[str, Any]:
+        """A job as the client's model wants it."""
+
+        def output(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+            rows = len(job.datasets[name]) if name in job.datasets else 0
+            slots = [{"name": slot, "dtype": slot} for slot in spec["slots"]]
+            return {"type": spec["type"], "title": spec["title"], "slots": slots, "results": slots, "num_items": rows}
+
+        def group(spec: dict[str, Any]) -> dict[str, Any]:
+            slots = [{"name": slot, "dtype": slot, "required": True} for slot in spec["slots"]]
+            connections = [{"job_uid": uid, "output": name} for uid, name in spec["connections"]]
+            return {"type": spec["type"], "title": "", "slots": slots, "connections": connections}
+
+        return {
+            "uid": job.uid, "project_uid": PROJECT, "workspace_uids": [WORKSPACE], "title": job.title, "status": job.status,
+            "description": job.description, "job_dir": job.uid, "job_dir_size_last_updated": WHEN, "uid_num": int(job.uid[1:]),
+            "project_uid_num": 3, "status_num": STATUSES.index(job.status), "build_errors": [],
+            "spec": {
+                "type": job.kind, "ui_tile_width": 1, "ui_tile_height": 1, "resource_spec": {},
+                "inputs": {name: group(spec) for name, spec in job.inputs.items()},
+                "outputs": {name: output(name, spec) for name, spec in job.outputs.items()},
+            },
+        }  # fmt: skip
+
+
+def _event(job: Job, event: dict[str, Any]) -> dict[str, Any]:
+    images = {"imgfiles": event["images"]} if event["type"] == "image" else {}
+    return {
+        "_id": event["id"],
+        "project_uid": PROJECT,
+        "job_uid": job.uid,
+        "type": event["type"],
+        "text": event["text"],
+        **images,
+    }
+
+
+def _pack(dataset: Any) -> bytes:
+    return b"".join(dataset.stream(compression="lz4"))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Finds the route, checks what every request must have, strikes with faults, and answers."""
+
+    owner: Server5
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self._serve()
+
+    do_POST = do_PUT = do_GET  # noqa: N815 (the base class chooses the names)
+
+    def _serve(self) -> None:
+        parts = urlsplit(self.path)
+        name, route, path = self._find(parts.path)
+        fault = self.owner.world.fault(name)
+        kind = None if fault is None else fault.kind
+        if kind == "refuse":
+            return self._hang_up()
+        if kind == "drop":
+            self._body(limit=64)
+            return self._hang_up()
+        body = self._body()
+        if kind == "slow":
+            time.sleep(self.owner.world.slow_seconds)
+            return self._hang_up()
+        try:
+            if isinstance(kind, int):
+                # the worst that a server may do: it sends back what it was given, credentials included
+                raise RefusedError(kind, f"told to answer {kind} to {dict(self.headers)} {body[:2000]!r}")
+            if name == "openapi":
+                mime, data = JSON, json.dumps(openapi()).encode()
+            elif route is None:
+                raise RefusedError(404, f"no such page {parts.path}")
+            else:
+                self._check(route, parse_qs(parts.query))
+                mime, data = self.owner.answer(route, Request(path, parse_qs(parts.query), body))
+        except RefusedError as error:
+            return self._send(error.code, JSON, json.dumps({"detail": error.detail}).encode())
+        if kind == "lost":
+            return self._hang_up()
+        return self._send(200, mime, data)
+
+    def _find(self, path: str) -> tuple[str, Route | None, dict[str, str]]:
+        if path == PREFIX + "/openapi.json":
+            return "openapi", None, {}
+        words = unquote(path).removeprefix(PREFIX).split("/")
+        for route in ROUTES:
+            pattern = route.path.split("/")
+            if route.method.upper() == self.command and len(words) == len(pattern):
+                pairs = list(zip(pattern, words, strict=True))
+                if all(a == b or a.startswith("{") for a, b in pairs):
+                    return route.name, route, {a[1:-1]: b for a, b in pairs if a.startswith("{")}
+        return "unknown", None, {}
+
+    def _check(self, route: Route, query: dict[str, list[str]]) -> None:
+        if route.name != "login":
+            kind, _, token = self.headers.get("Authorization", "").partition(" ")
+            if kind != "Bearer" or token not in self.owner.tokens:
+                raise RefusedError(401, "not logged in, or no longer")
+        missing = [name[1:] for name in route.query if name.startswith("!") and name[1:] not in query]
+        if missing:
+            raise RefusedError(422, f"missing {missing}")
+        if route.body and self.headers.get("Content-Type", "").split(";")[0] != route.body[0]:
+            raise RefusedError(422, f"content type must be {route.body[0]}")
+
+    def _body(self, limit: int | None = None) -> bytes:
+        if self.headers.get("Transfer-Encoding", "") != "chunked":
+            size = int(self.headers.get("Content-Length", 0))
+            return self.rfile.read(size if limit is None else min(size, limit))
+        out = io.BytesIO()
+        while (size := int(self.rfile.readline().strip() or b"0", 16)) and (limit is None or out.tell() < limit):
+            out.write(self.rfile.read(size))
+            self.rfile.readline()
+        if limit is None:
+            self.rfile.readline()
+        return out.getvalue()
+
+    def _send(self, code: int, mime: str, data: bytes) -> None:
+        self.send_response(code)
+        self.send_header("Content-Type", mime)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _hang_up(self) -> None:
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+        self.connection.close()
+
+
+SECRETS = (PASSWORD, hashlib.sha256(PASSWORD.encode()).hexdigest(), TOKEN, LICENSE)
