@@ -86,7 +86,7 @@ def test_algorithm_2_by_hand() -> None:
 
 def test_algorithm_2_leaves_the_background_alone_and_never_overlaps() -> None:
     rng = np.random.default_rng(3)
-    background = noise_background(96, 30.0, 0.7, rng)
+    background = noise_background(96, 30.0, 0.5, 0.7, rng)
     before = background.copy()
     _, centres = synthetic_input(background, [random_walk_shape(50, rng)], 9, 150, (0.1, 0.9), rng)
     np.testing.assert_array_equal(background, before)

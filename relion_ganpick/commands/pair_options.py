@@ -20,6 +20,7 @@ PAIR_TEXTS = {
     "fade": "range of the factor that a shape is multiplied by before it is subtracted (Algorithm 2)",
     "marker_size": "side of the black markers in pixels",
     "noise_spread": "range of the spread of a background of pure noise in grey values",
+    "noise_colour": "range of the exponent with which a background of pure noise falls with the frequency",
     "smoothing": "range of the smoothing of shapes and of a background of pure noise in pixels",
 }
 BACKGROUNDS = "micrographs STAR file, whose areas without particles become backgrounds; pure noise without it"

@@ -31,6 +31,8 @@ class PairSettings:
         Side of the black squares in pixels.
     noise_spread
         Standard deviation in grey values of a background of pure noise.
+    noise_colour
+        Exponent of a background of pure noise: its amplitudes fall with this power of the frequency; 0 is white.
     smoothing
         Standard deviation in pixels of the Gaussian that shapes and a background of pure noise are smoothed with.
     seed
@@ -45,12 +47,13 @@ class PairSettings:
     fade: tuple[float, float] = (0.05, 0.4)
     marker_size: int = 9
     noise_spread: tuple[float, float] = (10.0, 35.0)
+    noise_colour: tuple[float, float] = (0.0, 1.2)
     smoothing: tuple[float, float] = (0.0, 2.0)
     seed: int = 1
 
     def __post_init__(self) -> None:
         """Check the values."""
-        for name in ("shape_diameter", "shape_number", "walk_length", "fade", "noise_spread", "smoothing"):
+        for name in ("shape_diameter", "shape_number", "walk_length", "fade", "noise_spread", "noise_colour", "smoothing"):
             low, high = getattr(self, name)
             object.__setattr__(self, name, (low, high))
             least, most = RANGES[name]
@@ -71,5 +74,6 @@ RANGES = {
     "walk_length": (1.0, float("inf")),
     "fade": (0.0, 1.0),
     "noise_spread": (1.0, 127.0),
+    "noise_colour": (0.0, 2.0),
     "smoothing": (0.0, 20.0),
 }

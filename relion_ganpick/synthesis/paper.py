@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_ganpick.core.equalise import Grey
+from relion_ganpick.synthesis.imaging import coloured_noise
 from relion_ganpick.synthesis.pair_settings import PairSettings
 from relion_ganpick.synthesis.shapes import random_walk_shape
 
@@ -43,7 +44,7 @@ class Pair:
     diameter: int
 
 
-def noise_background(size: int, spread: float, smoothing: float, rng: np.random.Generator) -> Grey:
+def noise_background(size: int, spread: float, colour: float, smoothing: float, rng: np.random.Generator) -> Grey:
     """Make a picture of pure noise about the mean of a micrograph after step 1.
 
     Parameters
@@ -52,8 +53,10 @@ def noise_background(size: int, spread: float, smoothing: float, rng: np.random.
         Side in pixels.
     spread
         Standard deviation in grey values.
+    colour
+        Amplitudes fall with this power of the frequency; 0 is white.
     smoothing
-        Standard deviation of a Gaussian in pixels; 0 leaves the noise white.
+        Standard deviation of a Gaussian in pixels; 0 leaves the noise as it is.
     rng
         Source of randomness.
 
@@ -61,7 +64,7 @@ def noise_background(size: int, spread: float, smoothing: float, rng: np.random.
     -------
     (size, size) uint8.
     """
-    noise = rng.normal(0, 1, (size, size)).astype(np.float32)
+    noise = coloured_noise((size, size), colour, rng)
     if smoothing > 0:
         noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), smoothing, borderType=cv2.BORDER_REFLECT), dtype=np.float32)
         noise /= noise.std()
@@ -169,11 +172,12 @@ def make_pair(settings: PairSettings, index: int, areas: Sequence[Grey] = (), st
     Pair
     """
     rng = np.random.default_rng((settings.seed, stream, index))
-    spread, smoothing = (float(rng.uniform(*bounds)) for bounds in (settings.noise_spread, settings.smoothing))
+    ranges = (settings.noise_spread, settings.noise_colour, settings.smoothing)
+    spread, colour, smoothing = (float(rng.uniform(*bounds)) for bounds in ranges)
     if areas:
         background = background_from_area(areas[int(rng.integers(len(areas)))], settings.size, rng)
     else:
-        background = noise_background(settings.size, spread, smoothing, rng)
+        background = noise_background(settings.size, spread, colour, smoothing, rng)
     diameter = int(rng.integers(settings.shape_diameter[0], settings.shape_diameter[1] + 1))
     number = int(rng.integers(settings.shape_number[0], settings.shape_number[1] + 1))
     number = min(number, settings.size**2 // diameter**2)
