@@ -62,7 +62,7 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing what the tests need into $(VENV)"
-	@$(INSTALL) --editable '.[dev,pipeliner]'
+	@$(INSTALL) --editable '.[dev,pipeliner,cryosparc]'
 	@$(check_opencv)
 	@touch $@
 

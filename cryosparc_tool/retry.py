@@ -27,6 +27,8 @@ def is_network_error(error: BaseException) -> bool:
 
 def server_code(error: BaseException) -> int | None:
     """HTTP status of a server's refusal; None for other errors. Version 4.7 gives lost connections the code 500."""
+    if type(error).__name__ == "HTTPStatusError":  # how the client 5 reports a refusal of its first request
+        return int(getattr(getattr(error, "response", None), "status_code", 0)) or None
     code = getattr(error, "code", None)
     is_ours = type(error).__name__ in ("APIError", "CommandError")
     return code if is_ours and isinstance(code, int) else None

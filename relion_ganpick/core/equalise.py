@@ -12,14 +12,14 @@ Grey = NDArray[np.uint8]
 Image = NDArray[np.float32]
 
 PAPER_SIDE = 512
-SPREADS = 6.0
+SPREADS = 10.0
 HOT = (0.05, 99.95)
 CLIP_LIMIT = 2.0
 GRID = (8, 8)
 
 
 def to_grey(pixels: Image) -> Grey:
-    """Convert to 8-bit grey: 0 and 255 lie six standard deviations below and above the mean.
+    """Convert to 8-bit grey: 0 and 255 lie ten standard deviations below and above the mean.
 
     The paper leaves the limits to EMAN2. These are wide, because what is black already cannot be marked: Algorithm 3 sees
     input - output. For the deviation, the highest and lowest of 2000 pixels are bounded, lest a hot one stretch it.

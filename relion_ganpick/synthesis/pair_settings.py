@@ -41,14 +41,14 @@ class PairSettings:
 
     pairs: int = 100
     size: int = 512
-    shape_diameter: tuple[int, int] = (10, 20)
+    shape_diameter: tuple[int, int] = (8, 14)
     shape_number: tuple[int, int] = (50, 800)
-    walk_length: tuple[int, int] = (15, 150)
-    fade: tuple[float, float] = (0.05, 0.4)
+    walk_length: tuple[int, int] = (15, 100)
+    fade: tuple[float, float] = (0.15, 0.35)
     marker_size: int = 9
-    noise_spread: tuple[float, float] = (10.0, 35.0)
-    noise_colour: tuple[float, float] = (0.0, 1.2)
-    smoothing: tuple[float, float] = (0.0, 2.0)
+    noise_spread: tuple[float, float] = (5.0, 18.0)
+    noise_colour: tuple[float, float] = (0.0, 0.8)
+    smoothing: tuple[float, float] = (0.5, 1.5)
     seed: int = 1
 
     def __post_init__(self) -> None:
