@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
-# Under nohup and in some batch systems SIGHUP is ignored, and so it would be in the jobs that tests start and send it to.
+# Under nohup SIGHUP is ignored, and SIGINT in a shell's background; so it would be in the jobs that tests send them to.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -149,10 +149,14 @@ def test_job_with_hostile_files_in_the_project_fails_for_its_own_reason(layout: 
     assert markers(project / "External" / "job001") == [FAILURE]
 
 
-def test_python_of_the_checkout_comes_first(layout: Path, project: Path) -> None:
+def test_python_that_is_named_comes_before_that_of_the_checkout(layout: Path, project: Path, tmp_path: Path) -> None:
     fake_python(layout / ".venv" / "bin" / "python", 'echo "python of the checkout"')
-    done = run_script(layout / "bin" / "relion_ganpick", "--version", cwd=project)
+    fake_python(tmp_path / "named", 'echo "python that is named"')
+    script = layout / "bin" / "relion_ganpick"
+    done = run_script(script, "--version", cwd=project, GANPICK_PYTHON="")
     assert (done.returncode, done.stdout) == (0, "python of the checkout\n")
+    done = run_script(script, "--version", cwd=project, GANPICK_PYTHON=str(tmp_path / "named"))
+    assert (done.returncode, done.stdout) == (0, "python that is named\n")
 
 
 def test_python_beside_an_installed_command_is_found(layout: Path, project: Path, tmp_path: Path) -> None:
@@ -180,7 +184,7 @@ def test_broken_python_leaves_the_failure_marker(layout: Path, project: Path, wo
         fake_python(python, 'echo "error while loading shared libraries" >&2; exit 127')
     elif broken == "unpacked":
         fake_python(python, "").write_text("#!/no/such/interpreter\n")
-    changes = {"GANPICK_PYTHON": "/no/such/python"} if broken == "absent" else {}
+    changes = {"GANPICK_PYTHON": "/no/such/python" if broken == "absent" else ""}
     done = run_script(layout / "bin" / "relion_ganpick", *words, "--in_mics", "a.star", cwd=project, **changes)
     assert done.returncode == 1
     assert markers(job) == [FAILURE]
@@ -202,7 +206,7 @@ def test_python_without_the_dependencies_is_told_what_is_missing(layout: Path, p
 def test_signal_before_python_has_started_leaves_the_failure_marker(layout: Path, project: Path) -> None:
     fake_python(layout / ".venv" / "bin" / "python", "touch started; sleep 1")
     words = [str(layout / "bin" / "relion_ganpick"), "--o", "External/job001/"]
-    with subprocess.Popen(words, cwd=project, env=script_environment(), stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(words, cwd=project, env=script_environment(GANPICK_PYTHON=""), stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 30
         while not (project / "started").exists():
             assert time.monotonic() < deadline
@@ -219,7 +223,9 @@ def test_signal_reaches_python_after_the_start(layout: Path, project: Path) -> N
     )
     fake_python(layout / ".venv" / "bin" / "python", body)
     words = [str(layout / "bin" / "relion_ganpick"), "--o", "External/job001/"]
-    with subprocess.Popen(words, cwd=project, env=script_environment(), stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        words, cwd=project, env=script_environment(GANPICK_PYTHON=""), stdout=subprocess.PIPE, text=True
+    ) as process:
         deadline = time.monotonic() + 30
         while not (project / "started").exists():
             assert time.monotonic() < deadline
