@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for runs, pictures and table")
     parser.add_argument("--epochs", type=int, help="epochs of 100 pairs (default: the preset's 200)")
     parser.add_argument("--width", type=int, default=16, help="channels of the first layer of both networks (default: 16)")
+    parser.add_argument("--learning_rate", type=float, help="Adam's (default: the preset's 2e-4)")
     parser.add_argument("--pairs", type=int, help="training pairs (default: the preset's 100)")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
     parser.add_argument("--losses", nargs="+", choices=LOSSES, default=LOSSES)
@@ -74,7 +75,7 @@ def settings_of(args: argparse.Namespace, loss: str, seed: int) -> PaperSettings
     """Make the settings of one run; only the loss and the seed differ."""
     preset = PRESETS["paper"]
     assert isinstance(preset, PaperSettings)
-    given = {name: getattr(args, name) for name in ("epochs", "pairs") if getattr(args, name) is not None}
+    given = {name: getattr(args, name) for name in ("epochs", "pairs", "learning_rate") if getattr(args, name) is not None}
     return replace(preset, width=args.width, discriminator_width=args.width, adversarial_loss=loss, seed=seed, **given)
 
 

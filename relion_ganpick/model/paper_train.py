@@ -43,8 +43,8 @@ class PaperTrainer(TrainingRun):
     """
 
     parts = ("generator", "discriminator", "generator_optimiser", "discriminator_optimiser")
-    # Nothing in the recipe depends on how long it will go on.
-    may_change = ("epochs",)
+    # No update depends on how long the run will go on, nor on when it is looked at.
+    may_change = ("epochs", "validate_every")
 
     def __init__(self, settings: PaperSettings, folder: Path, device: torch.device, areas: Sequence[Grey] = ()) -> None:
         super().__init__(settings, folder, device)
