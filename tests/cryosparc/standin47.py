@@ -5,16 +5,15 @@ The addresses are those of the real client, which has them built in.
 
 from __future__ import annotations
 
-import io
 import json
 import random
-import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from standin_http import PlainHandler
 from standin_world import EMAIL, LICENSE, PASSWORD, PROJECT, REQUIRED_FIELDS, Job, RefusedError, World, short_type
 
 SERVICES = {"core": 2, "vis": 3, "rtp": 5}
@@ -162,7 +161,7 @@ class Server47:
         }  # fmt: skip
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(PlainHandler, BaseHTTPRequestHandler):
     """Checks the license, strikes with faults, and answers."""
 
     owner: Server47
@@ -248,30 +247,6 @@ class _Handler(BaseHTTPRequestHandler):
         if job is not None and name.endswith(".cs"):
             return "application/x-cryosparc-dataset", _pack(job.datasets[name.removesuffix(".cs")])
         return "application/octet-stream", self.owner.world.file(path)
-
-    def _body(self, limit: int | None) -> bytes:
-        if self.headers.get("Transfer-Encoding", "") != "chunked":
-            size = int(self.headers.get("Content-Length", 0))
-            return self.rfile.read(size if limit is None else min(size, limit))
-        out = io.BytesIO()
-        while (size := int(self.rfile.readline().strip() or b"0", 16)) and (limit is None or out.tell() < limit):
-            out.write(self.rfile.read(size))
-            self.rfile.readline()
-        if limit is None:
-            self.rfile.readline()
-        return out.getvalue()
-
-    def _send(self, code: int, mime: str, data: bytes) -> None:
-        self.send_response(code)
-        self.send_header("Content-Type", mime)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def _hang_up(self) -> None:
-        self.close_connection = True
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
-        self.connection.close()
 
 
 def _pack(dataset: Any) -> bytes:

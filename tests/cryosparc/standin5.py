@@ -6,9 +6,7 @@ It publishes an OpenAPI document, from which the real client builds all its call
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from standin_http import PlainHandler
 from standin_world import EMAIL, LICENSE, PASSWORD, PROJECT, TOKEN, WORKSPACE, Job, RefusedError, World, short_type
 
 PREFIX = "/api/cmd"
@@ -339,7 +338,7 @@ def _pack(dataset: Any) -> bytes:
     return b"".join(dataset.stream(compression="lz4"))
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(PlainHandler, BaseHTTPRequestHandler):
     """Finds the route, checks what every request must have, strikes with faults, and answers."""
 
     owner: Server5
@@ -408,30 +407,6 @@ class _Handler(BaseHTTPRequestHandler):
             raise RefusedError(422, f"missing {missing}")
         if route.body and self.headers.get("Content-Type", "").split(";")[0] != route.body[0]:
             raise RefusedError(422, f"content type must be {route.body[0]}")
-
-    def _body(self, limit: int | None = None) -> bytes:
-        if self.headers.get("Transfer-Encoding", "") != "chunked":
-            size = int(self.headers.get("Content-Length", 0))
-            return self.rfile.read(size if limit is None else min(size, limit))
-        out = io.BytesIO()
-        while (size := int(self.rfile.readline().strip() or b"0", 16)) and (limit is None or out.tell() < limit):
-            out.write(self.rfile.read(size))
-            self.rfile.readline()
-        if limit is None:
-            self.rfile.readline()
-        return out.getvalue()
-
-    def _send(self, code: int, mime: str, data: bytes) -> None:
-        self.send_response(code)
-        self.send_header("Content-Type", mime)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def _hang_up(self) -> None:
-        self.close_connection = True
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
-        self.connection.close()
 
 
 SECRETS = (PASSWORD, hashlib.sha256(PASSWORD.encode()).hexdigest(), TOKEN, LICENSE)
