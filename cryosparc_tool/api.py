@@ -12,7 +12,9 @@ from cryosparc_tool.console import Console
 from cryosparc_tool.options import JobSettings
 from cryosparc_tool.plan import Outcome, Plan
 from cryosparc_tool.session import Session
-from relion_ganpick.core.settings import PickSettings, RunSettings, options_of
+from relion_ganpick.core.adapt_options import AdaptOptions
+from relion_ganpick.core.options import options_of
+from relion_ganpick.core.settings import PickSettings, RunSettings
 
 __all__ = ["Outcome", "pick_exposures"]
 
@@ -36,7 +38,8 @@ def pick_exposures(
         Where lines go; by default to stdout and stderr.
     **options
         As on the command line: ``workspace``, ``job``, ``diameter``, ``output``, ``dry_run``, ``resume``, ``threshold``,
-        ``model``, ``device``, ``j`` and all others; see `JobSettings`, `PickSettings` and `RunSettings`.
+        ``model``, ``device``, ``j`` and all others; see `JobSettings`, `PickSettings`, `RunSettings` and
+        `AdaptOptions`.
 
     Returns
     -------
@@ -49,8 +52,8 @@ def pick_exposures(
     TypeError
         If an option is not known.
     """
-    names = [*(each.name for each in fields(JobSettings)), *options_of(PickSettings), *options_of(RunSettings)]
-    unknown = sorted(set(options) - set(names))
+    known = {each.name for each in fields(JobSettings)}.union(*map(options_of, (PickSettings, RunSettings, AdaptOptions)))
+    unknown = sorted(set(options) - known)
     if unknown:
         raise TypeError(f"pick_exposures() knows no option {', '.join(unknown)}")
     coordinates = options.get("coordinates", ())

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+from relion_ganpick.core.adapt_options import AdaptOptions
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.settings import PickSettings, RunSettings, add_options
+from relion_ganpick.core.options import add_options
+from relion_ganpick.core.settings import PickSettings, RunSettings
 from relion_ganpick.version import __version__
 
 SECRETS = ("password", "license", "license_id", "token", "passwd", "email", "auth")
@@ -137,6 +139,7 @@ def make_parser() -> Parser:
     add("timeout", "seconds that a request to the server may take (default: 300)", type=float, metavar="SECONDS")
     add_options(parser, PickSettings)
     add_options(parser, RunSettings)
+    add_options(parser, AdaptOptions)
     return parser
 
 

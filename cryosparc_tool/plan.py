@@ -9,10 +9,13 @@ from typing import Any
 
 from cryosparc_tool.local import LocalResult
 from cryosparc_tool.options import JobSettings
+from relion_ganpick.core.adapt_options import AdaptOptions
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.settings import PickSettings, RunSettings, options_of
+from relion_ganpick.core.options import options_of
+from relion_ganpick.core.settings import PickSettings, RunSettings
 from relion_ganpick.version import __version__
 
+ASKED = (PickSettings, AdaptOptions)
 RESUMED = ("workspace", "job", "output", "title", "flip_y")
 
 
@@ -49,8 +52,8 @@ class Plan:
 
     Attributes
     ----------
-    settings, pick, how
-        Where from and to, what, and how.
+    settings, pick, how, adapt
+        Where from and to, what, how, and whether the model is adapted before.
     before
         ``run.json`` of the earlier run that is resumed, or empty.
     """
@@ -58,6 +61,7 @@ class Plan:
     settings: JobSettings
     pick: PickSettings
     how: RunSettings
+    adapt: AdaptOptions
     before: Mapping[str, Any]
 
     @classmethod
@@ -67,7 +71,7 @@ class Plan:
         Parameters
         ----------
         picking
-            Fields of `PickSettings` that were given.
+            Fields of `PickSettings` and `AdaptOptions` that were given; others are not looked at.
 
         Raises
         ------
@@ -75,18 +79,20 @@ class Plan:
             If the earlier run is not there or had other settings, or a value is out of range.
         """
         before = LocalResult(Path(settings.out) / settings.folder_name).read_run() if settings.resume else {}
-        values = {name: picking[name] for name in options_of(PickSettings) if name in picking}
+        values, adapting = ({name: picking[name] for name in options_of(kind) if name in picking} for kind in ASKED)
         if before:
-            for name, value in before["pick"].items():
-                if values.get(name, value) != value:
-                    raise GanpickError(
-                        f"--{name} {values[name]}: the run to resume has {value}; leave the option away, or run anew"
-                    )
-            values = dict(before["pick"])
+            values = _unchanged(values, before["pick"])
+            adapting = _unchanged(adapting, before.get("adapt", asdict(AdaptOptions())))
             resumed = {name: before[name] for name in RESUMED}
             settings = replace(settings, **resumed, coordinates=tuple(before["coordinates"]))
             how = replace(how, angpix=before["angpix"] if how.angpix is None else how.angpix)
-        return cls(settings, PickSettings(**values), how, before)
+        adapt = AdaptOptions(**adapting)
+        if adapt.adapt and settings.coordinates:
+            raise GanpickError("--adapt and --coordinates exclude each other: coordinates are pushed without a model")
+        pick = PickSettings(**values)
+        if adapt.adapt:
+            _check_adaptable(pick)
+        return cls(settings, pick, how, adapt, before)
 
     def description(self, url: str, output: str, external_job: str | None) -> dict[str, Any]:
         """Everything that results on this machine depend on, and where they go, for ``run.json``."""
@@ -101,7 +107,29 @@ class Plan:
             "output": output,
             "coordinates": list(self.settings.coordinates),
             "pick": asdict(self.pick),
+            "adapt": asdict(self.adapt),
             "angpix": self.how.angpix,
             "model_sha256": read_card(find_model(self.pick.model)).sha256,
             "version": __version__,
         }
+
+
+def _check_adaptable(pick: PickSettings) -> None:
+    from relion_ganpick.core.adaptation import check_adaptable
+    from relion_ganpick.model.weights import find_model, read_card
+
+    check_adaptable(read_card(find_model(pick.model)))
+
+
+def _unchanged(given: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the options of the run to resume.
+
+    Raises
+    ------
+    GanpickError
+        If others were given now.
+    """
+    for name, value in before.items():
+        if given.get(name, value) != value:
+            raise GanpickError(f"--{name} {given[name]}: the run to resume has {value}; leave the option away, or run anew")
+    return dict(before)

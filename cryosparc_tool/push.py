@@ -85,7 +85,7 @@ def save(job: ExternalJob, dataset: Any, console: Console) -> None:
 def tell(job: ExternalJob, found: Found, above: Sequence[int], console: Console) -> None:
     """Fill the event log with a table, a histogram and a picture; the picks are saved, and no trouble here may spoil that."""
     png, csv = report.histogram(found.scores, found.threshold)
-    text = report.table([len(picks) for _, picks in found.items], above, found.threshold, found.problems)
+    text = report.table([len(picks) for _, picks in found.items], above, found.threshold, found.problems, found.model)
     steps: list[Callable[[], None]] = [lambda: job.log(console.clean(text)), lambda: job.plot(png, "Scores of the picks", csv)]
     if found.problems:
         skipped = f"{len(found.problems)} of {len(found.problems) + len(found.items)} micrographs were skipped, see the table"

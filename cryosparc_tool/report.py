@@ -48,7 +48,7 @@ def histogram(counts: NDArray[np.int64], threshold: float) -> tuple[bytes, str]:
     return png.getvalue(), "from,to,picks\n" + "\n".join(lines) + "\n"
 
 
-def table(numbers: Sequence[int], above: Sequence[int], threshold: float, problems: Mapping[int, str]) -> str:
+def table(numbers: Sequence[int], above: Sequence[int], threshold: float, problems: Mapping[int, str], model: str = "") -> str:
     """Put counts in a few lines, and the micrographs that were skipped, with their reasons.
 
     Parameters
@@ -61,6 +61,8 @@ def table(numbers: Sequence[int], above: Sequence[int], threshold: float, proble
         The one that was applied.
     problems
         Reason by exposure, for those without a result.
+    model
+        Name of the model, if it was chosen by adaptation.
     """
     counts = np.array(numbers, int) if len(numbers) else np.zeros(1, int)
     low, middle, high = (round(float(value)) for value in np.percentile(counts, (0, 50, 100)))
@@ -74,6 +76,7 @@ def table(numbers: Sequence[int], above: Sequence[int], threshold: float, proble
     ]
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {value:>10}" for name, value in rows]
+    lines += [f"picked with model {model}"] if model else []
     shown = list(problems.values())[:MOST_PROBLEMS]
     lines += [f"skipped: {problem}" for problem in shown]
     if len(problems) > len(shown):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cryosparc_tool import report
+from cryosparc_tool.adapting import adapted_picker
 from cryosparc_tool.console import Console
 from cryosparc_tool.coordinates import Coordinates
 from cryosparc_tool.exposures import Exposure
@@ -23,6 +24,7 @@ from cryosparc_tool.local import LocalResult
 from cryosparc_tool.options import JobSettings
 from cryosparc_tool.power import RatedPicks, RatingPicker, rated
 from cryosparc_tool.retry import describe, is_client_error
+from relion_ganpick.core.adapt_options import AdaptOptions
 from relion_ganpick.core.engine import Result, Task, stream
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.settings import PickSettings, RunSettings
@@ -50,6 +52,8 @@ class Found:
         The picture that stands for the job.
     threshold
         The one that was applied.
+    model
+        Name of the model, if it was chosen by adaptation.
     """
 
     items: list[tuple[Exposure, RatedPicks]] = field(default_factory=list)
@@ -57,6 +61,7 @@ class Found:
     scores: Any = field(default_factory=lambda: np.zeros(report.BINS, np.int64))
     picture: Path | None = None
     threshold: float = 0.0
+    model: str = ""
 
     @property
     def n_picks(self) -> int:
@@ -80,8 +85,8 @@ class Run:
 
     Parameters
     ----------
-    settings, pick, how
-        Where from and to, what, and how.
+    settings, pick, how, adapt
+        Where from and to, what, how, and whether the model is adapted before.
     local
         Where results are kept.
     job
@@ -93,11 +98,12 @@ class Run:
         settings: JobSettings,
         pick: PickSettings,
         how: RunSettings,
+        adapt: AdaptOptions,
         local: LocalResult,
         job: ExternalJob | None,
         console: Console,
     ) -> None:
-        self.settings, self.pick, self.how = settings, pick, how
+        self.settings, self.pick, self.how, self.adapt = settings, pick, how, adapt
         self.local, self.job, self.console = local, job, console
         self.summary = Summary()
         self.found = Found(threshold=threshold_of(settings, pick))
@@ -105,6 +111,7 @@ class Run:
         self._drawn: list[int] = []
         self._shows_picks = False
         self._total = 0
+        self._picker: RatingPicker | None = None
 
     def carry_out(self, exposures: Sequence[Exposure], files: MicrographFiles) -> Found:
         """Pick what has not been picked, and collect everything.
@@ -116,6 +123,8 @@ class Run:
         """
         self._total = len(exposures)
         self._drawn = which_overlays(self._total, self.how.overlays)
+        if self.adapt.adapt:
+            self._adapt(exposures, files)
         todo = [each for each in exposures if not self.local.has_scores(each)]
         source = self._coordinates if self.settings.coordinates else self._picked
         with closing(source(todo, files)) as fresh:
@@ -137,6 +146,15 @@ class Run:
             self.console.complain("WARNING: not one pick: check --diameter, the pixel size, --contrast and --threshold")
         return self.found
 
+    def _adapt(self, exposures: Sequence[Exposure], files: MicrographFiles) -> None:
+        """Find the model that picks, whose threshold also holds for what was picked before."""
+        import torch
+
+        torch.set_num_threads(self.how.j)
+        picker = adapted_picker(self.pick, self.how, self.adapt, exposures, files, self.local.folder, self.console)
+        self._picker, self.found.threshold, self.found.model = picker, picker.threshold, picker.model.card.name
+        self._tell()
+
     def _picked(
         self, exposures: Sequence[Exposure], files: MicrographFiles
     ) -> Generator[tuple[Exposure, Path | None, RatedPicks | None], None, None]:
@@ -144,7 +162,7 @@ class Run:
         import torch
 
         torch.set_num_threads(self.how.j)
-        picker = RatingPicker(self.pick, self.how.device_name)
+        picker = self._picker or RatingPicker(self.pick, self.how.device_name)
         card, precision = picker.model.card, str(picker.dtype).removeprefix("torch.")
         self.console.say(
             f"cryosparc_ganpick {__version__} on {picker.device} ({precision}), {self.how.j} threads, "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from cryosparc_tool.retry import describe, is_client_error, may_pass, patiently,
 from cryosparc_tool.run import Found, Run
 from cryosparc_tool.versions import client_module
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.settings import AUTO, PickSettings
 from relion_ganpick.version import __version__
 
 GIGABYTE = 1e9
@@ -83,10 +86,9 @@ class Session:
 
     def _in_new_job(self, output: str) -> Outcome:
         settings, pick = self.settings, self.plan.pick
-        text = (
-            f"Picked by relion-ganpick {__version__}, model {pick.model}, diameter {pick.diameter_angstrom:g} A, "
-            f"from {settings.job}.{output}."
-        )
+        diameter = "estimated from the micrographs" if pick.diameter == AUTO else f"{pick.diameter_angstrom:g} A"
+        model = f"{pick.model} (adapted to these micrographs where that is better)" if self.plan.adapt.adapt else pick.model
+        text = f"Picked by relion-ganpick {__version__}, model {model}, diameter {diameter}, from {settings.job}.{output}."
         job = self.connection.create_job(settings.project, str(settings.workspace), settings.title, text)
         self.console.say(f"external job {job.uid} in {settings.project} {settings.workspace}")
         with explained(job, lambda: self.local.folder, self.console), in_charge(job, self.console):
@@ -144,18 +146,41 @@ class Session:
         if not exposures:
             raise GanpickError(f"{settings.job} has no exposures")
         cache = None if settings.cache is None else existing_folder("cache", settings.cache)
-        run = Run(settings, self.plan.pick, self.plan.how, self.local, job, self.console)
 
         def download(path: str, target: Path) -> None:
             self.connection.download(settings.project, path, target)
 
         with MicrographFiles(self._root(), download, cache, settings.cache_gb * GIGABYTE, self.console) as files:
+            self.plan = replace(self.plan, pick=self._with_diameter(exposures, files))
+            run = Run(settings, self.plan.pick, self.plan.how, self.plan.adapt, self.local, job, self.console)
             found = run.carry_out(exposures, files)
-        for line in run.summary.lines(found.threshold):
+        for line in run.summary.lines(found.threshold, found.model):
             self.console.say(line)
         self._above = tuple(int(count) for count in run.summary.above)
         self._names = {each.uid: each.path for each in exposures}
         return found
+
+    def _with_diameter(self, exposures: list[Exposure], files: MicrographFiles) -> PickSettings:
+        """Estimate a diameter that was not given, once for the job: the number is kept among the results on this machine."""
+        pick, how = self.plan.pick, self.plan.how
+        if pick.diameter != AUTO:
+            return pick
+        import torch
+
+        from relion_ganpick.core.auto_diameter import preferred, resolve_diameter
+        from relion_ganpick.core.engine import Task
+
+        def tasks() -> Iterator[Task]:
+            for index in preferred(len(exposures)):
+                exposure, path = next(files.paths([exposures[index]]))
+                try:
+                    if isinstance(path, Path):
+                        yield Task(exposure.path, path, exposure.pixel_size or how.angpix)
+                finally:
+                    files.release(exposure)
+
+        torch.set_num_threads(how.j)
+        return resolve_diameter(pick, tasks(), how.device_name, self.local.folder, self.console.say)
 
     def _root(self) -> Path | None:
         """Folder of the project as this machine sees it."""

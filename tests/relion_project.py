@@ -29,7 +29,7 @@ DIAMETER, PIXEL_SIZE, DIAMETER_PX = 180.0, 10.0, 18
 SETTINGS = replace(
     CLEAN,
     diameter=(DIAMETER, DIAMETER),
-    contrast=(3, 3),
+    contrast=(2, 2),
     area_density=(0.15, 0.15),
     spacing=(1.2, 1.3),
     defocus_angstrom=(15000, 20000),

@@ -14,13 +14,15 @@ from torch import Tensor, nn
 from relion_ganpick.cli import main
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.preprocess import PARTICLE_PX, normalise
-from relion_ganpick.model.adapt import AdaptSettings, adapt, agreement, lesson
+from relion_ganpick.model.adapt import adapt, agreement
+from relion_ganpick.model.lessons import AdaptSettings, lesson
 from relion_ganpick.model.weights import load_model
 from relion_ganpick.relion.project import ProjectSettings, write_project
 from relion_ganpick.synthesis.scene import CLEAN, make_scene
 
 CPU = torch.device("cpu")
-SHORT = AdaptSettings(rounds=1, steps=2, batch=4, crop=96)
+STRAIGHT = {"raw": [0.0, 1.0], "score": [0.0, 1.0]}
+SHORT = AdaptSettings(rounds=1, steps=2, batch=4, crop=96, calibration_scenes=3)
 EASY = replace(CLEAN, contrast=(2.5, 2.5), area_density=(0.3, 0.3), spacing=(0.9, 1.0), molecule="globule")
 
 
@@ -31,6 +33,9 @@ class Painted(nn.Module):
 
     def mark(self, picture: Tensor) -> Tensor:
         return picture.clamp(0, 1)
+
+    def contamination(self, picture: Tensor) -> Tensor:
+        return (picture < 0.2).float()
 
 
 def spots(*heights: float) -> np.ndarray:
@@ -47,17 +52,18 @@ def pictures(n: int) -> list[np.ndarray]:
 
 
 def test_lesson_tells_sure_particles_from_unsure_ones_and_background() -> None:
-    found, n_sure = lesson(Painted(), spots(1.0, 0.6, 0.1), AdaptSettings(), CPU)
+    found, n_sure = lesson(Painted(), spots(1.0, 0.6, 0.1), AdaptSettings(), CPU, STRAIGHT)
     assert n_sure == 1
     assert found.marker[32, 20] == 1
     assert found.marker[:, 40:].max() == 0
     assert found.weight[32, 20] == 1
     assert found.weight[32, 60] == 0
     assert found.weight[32, 100] == 1
+    np.testing.assert_array_equal(found.contaminated, found.picture < 0.2)
 
 
 def test_a_model_that_does_not_mind_turning_agrees_with_itself() -> None:
-    assert agreement(Painted(), [spots(1.0, 1.0, 0.9)], CPU, 0.5) == 1.0
+    assert agreement(Painted(), [spots(1.0, 1.0, 0.9)], CPU, STRAIGHT, 0.5) == 1.0
 
 
 def test_a_model_that_marks_a_corner_does_not() -> None:
@@ -67,12 +73,11 @@ def test_a_model_that_marks_a_corner_does_not() -> None:
             marked[..., 8:16, 8:16] = 1
             return marked
 
-    assert agreement(Corner(), [np.zeros((80, 80), np.float32)], CPU, 0.5) == 0.0
+    assert agreement(Corner(), [np.zeros((80, 80), np.float32)], CPU, STRAIGHT, 0.5) == 0.0
 
 
 def test_fine_tuning_leaves_the_given_model_alone_and_repeats_for_a_seed() -> None:
     model = load_model("default")
-    model = replace(model, card=replace(model.card, training=model.card.training | {"validation_scenes": 3}))
     before = {name: value.clone() for name, value in model.generator.state_dict().items()}
     lines: list[str] = []
     results = [adapt(model, pictures(4), SHORT, CPU, lines.append) for _ in range(2)]

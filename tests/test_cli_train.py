@@ -11,13 +11,16 @@ import torch
 
 from relion_ganpick.cli import main
 from relion_ganpick.commands import train
+from relion_ganpick.commands.scene_option import read_scene
+from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.model import weights
 from relion_ganpick.model.networks import UNetGenerator
 from relion_ganpick.model.presets import PaperSettings, TrainSettings
 from relion_ganpick.model.weights import Card, save_model
+from relion_ganpick.synthesis.scene import SceneSettings
 
 TINY = ["--width", "4", "--levels", "2", "--discriminator_width", "4", "--steps", "2", "--batch", "2", "--crop", "32"]
-TINY += ["--validate_every", "1", "--validation_scenes", "1", "--workers", "0", "--device", "cpu"]
+TINY += ["--validate_every", "1", "--validation_scenes", "1", "--calibration_scenes", "1", "--workers", "0", "--device", "cpu"]
 
 
 @pytest.fixture
@@ -87,6 +90,25 @@ def test_train_refuses_senseless_settings(
 def test_every_training_setting_is_an_option() -> None:
     settings = {each.name for preset in (TrainSettings, PaperSettings) for each in fields(preset)}
     assert {"preset", *train.TEXTS} == settings
+
+
+def test_scene_option_changes_what_is_named_and_nothing_else() -> None:
+    assert read_scene(["ice=0", "contrast=0.7,2"]) == SceneSettings(ice=0, contrast=(0.7, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("snow=1", "'snow' is not known; the names are empty, clean, phase_plate, ice"),
+        ("ice=2", "ice as a share from 0 to 1"),
+        ("ice=", "ice as a share"),
+        ("contrast=1", "two positive numbers, the lower first"),
+        ("contrast=3,2", "two positive numbers, the lower first"),
+    ],
+)
+def test_scene_option_refuses_what_it_cannot_do(word: str, message: str) -> None:
+    with pytest.raises(GanpickError, match=message):
+        read_scene([word])
 
 
 def test_models_are_listed_with_their_figures(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:

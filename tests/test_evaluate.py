@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.evaluate import Figures, average_precision, best_threshold, evaluate, match, strictest_threshold
+from relion_ganpick.core.evaluate import Figures, average_precision, best_threshold, evaluate, match
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.reference import micrograph_stem, read_coordinates, without_ignored
 from relion_ganpick.relion.coordinates import write_picks
@@ -90,16 +90,22 @@ def test_best_threshold_without_picks_keeps_nothing() -> None:
     assert best_threshold([(Picks.none(), points((1, 1)), 2.0)]) == (1.0, Figures(0, 0, 1))
 
 
-def test_strictest_threshold_goes_as_high_as_the_sacrifice_allows() -> None:
-    rows = [(20.0 * k, 0.0, 0.5 + 0.004 * k) for k in range(100)]
-    item = (scored(*rows, (9e3, 9e3, 0.1)), points(*[row[:2] for row in rows]), 2.0)
-    _, best = best_threshold([item])
-    cut, figures = strictest_threshold([item], 0.02)
-    assert best.f1 > 0.99
-    assert 0.98 * best.f1 <= figures.f1 < best.f1
-    assert cut > 0.5
-    assert evaluate([item], cut + 0.01).f1 < 0.98 * best.f1
-    assert strictest_threshold([(Picks.none(), points((1, 1)), 2.0)], 0.1)[0] == 1.0
+def test_threshold_for_precision_is_higher_than_that_of_f1() -> None:
+    wrong = [(9000.0 + 20 * k, 0.0, 0.1 + 0.01 * k) for k in range(50)]
+    right = [(20.0 * k, 0.0, 0.2 + 0.01 * k) for k in range(60)]
+    item = (scored(*right, *wrong), points(*[row[:2] for row in right]), 2.0)
+    (low, best), (high, strict) = best_threshold([item]), best_threshold([item], 0.5)
+    assert high > low
+    assert strict.precision > best.precision
+    assert strict.recall < best.recall
+    assert strict.f_beta(0.5) > best.f_beta(0.5)
+
+
+def test_f_beta_by_hand() -> None:
+    figures = Figures(6, 8, 12)
+    assert figures.f_beta(1) == figures.f1 == pytest.approx(0.6)
+    assert figures.f_beta(0.5) == pytest.approx(1.25 * 0.75 * 0.5 / (0.25 * 0.75 + 0.5))
+    assert Figures(0, 5, 5).f_beta(0.5) == 0.0
 
 
 def test_average_precision_is_the_area_under_the_pooled_curve() -> None:

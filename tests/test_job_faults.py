@@ -119,7 +119,7 @@ def test_job_without_a_usable_micrograph_fails(tmp_path: Path) -> None:
         (5000.0, r"a diameter of 5000 A \(455 pixels of 11 A\) is larger than the micrograph of 256 x 200 pixels"),
         (
             700.0,
-            r"a diameter of 700 A \(64 pixels of 11 A\) leaves only 3\.1 diameters across the micrograph; at least 4 are needed",
+            r"a diameter of 700 A \(64 pixels of 11 A\) leaves only 3\.1 diameters across the micrograph; at least 3\.7",
         ),
     ],
 )

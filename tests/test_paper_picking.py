@@ -88,7 +88,7 @@ def test_each_number_of_algorithm_3_is_an_option(blackener: Model) -> None:
 
 
 def test_default_model_offers_both_localisations() -> None:
-    easy = replace(CLEAN, diameter=(180, 180), contrast=(4.0, 4.0), area_density=(0.15, 0.15), spacing=(1.1, 1.2), phase_plate=0)
+    easy = replace(CLEAN, diameter=(180, 180), contrast=(2.0, 2.0), area_density=(0.15, 0.15), spacing=(1.1, 1.2), phase_plate=0)
     scene = make_scene((300, 380), 20.0, np.random.default_rng(1), replace(easy, molecule="globule"))
     micrograph, model = Micrograph(scene.pixels, scene.pixel_size, ""), load_model("default")
     peaks, found = (

@@ -36,7 +36,16 @@ TINY = PaperSettings(
     validation_pairs=2,
 )
 DEFAULT = TrainSettings(
-    width=2, levels=2, discriminator_width=2, steps=6, batch=2, crop=32, validate_every=6, validation_scenes=1, learning_rate=0.01
+    width=2,
+    levels=2,
+    discriminator_width=2,
+    steps=6,
+    batch=2,
+    crop=32,
+    validate_every=6,
+    validation_scenes=1,
+    calibration_scenes=1,
+    learning_rate=0.01,
 )
 WORDS = ["--width", "2", "--levels", "5", "--discriminator_width", "2", "--epochs", "2", "--pairs", "2", "--size", "32"]
 WORDS += ["--shape_diameter", "5", "8", "--shape_number", "3", "9", "--validate_every", "2", "--validation_pairs", "1"]

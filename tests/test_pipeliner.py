@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from pipeliner_project import NODE_TYPE, in_project
 
-from relion_ganpick.core.settings import PickSettings, RunSettings, options_of
+from relion_ganpick.core.adapt_options import AdaptOptions
+from relion_ganpick.core.options import options_of
+from relion_ganpick.core.settings import PickSettings, RunSettings
 
 pytest.importorskip("pipeliner")
 pytestmark = pytest.mark.pipeliner
@@ -38,7 +40,7 @@ def test_form_shows_every_setting_in_the_settings_own_words(tmp_path: Path) -> N
         }))
         """,
     )
-    for settings in (PickSettings, RunSettings):
+    for settings in (PickSettings, RunSettings, AdaptOptions):
         for name, option in options_of(settings).items():
             if name == "j":
                 assert form["nr_threads"][2] == 1
@@ -54,7 +56,8 @@ def test_command_holds_what_was_filled_in_and_nothing_else(tmp_path: Path) -> No
     words, nodes = in_project(
         tmp_path,
         """
-        job = job_from_dict({**FORM, "threshold": 0.25, "gpu": "1", "nr_threads": 3, "other_args": "--relion_version 5.0"})
+        filled_in = {"threshold": 0.25, "gpu": "1", "nr_threads": 3, "adapt": "Yes", "adapt_steps": 99}
+        job = job_from_dict({**FORM, **filled_in, "other_args": "--relion_version 5.0"})
         job.output_dir = "AutoPick/job007/"
         job.create_output_nodes()
         job.create_input_nodes()
@@ -79,18 +82,38 @@ def test_command_holds_what_was_filled_in_and_nothing_else(tmp_path: Path) -> No
         "--gpu": "1",
         "--j": "3",
         "--overlays": str(RunSettings().overlays),
+        "--adapt": "True",
+        "--adapt_most": "24",
+        "--adapt_steps": "99",
         "--relion_version": "5.0",
     }
     assert nodes == {"micrographs.star": "MicrographGroupMetadata.star.relion", "AutoPick/job007/autopick.star": NODE_TYPE}
 
 
+def test_unknown_diameter_is_a_word_in_the_form(tmp_path: Path) -> None:
+    (tmp_path / "micrographs.star").touch()
+    words, problems = in_project(
+        tmp_path,
+        """
+        job = job_from_dict({**FORM, "diameter": "auto"})
+        job.output_dir = "AutoPick/job007/"
+        command = job.get_commands()[0].get_final_command(job.output_dir)
+        print(json.dumps([command, [str(problem) for problem in job.validate_joboptions()]]))
+        """,
+    )
+    assert words[words.index("--diameter") + 1] == "auto"
+    assert problems == []
+
+
 IMPOSSIBLE: list[tuple[dict[str, Any], str, str]] = [
     ({"diameter": ""}, "Particle diameter (A)", "This option is required"),
     ({"diameter": -5}, "Particle diameter (A)", "--diameter -5: give a positive number in Angstrom"),
+    ({"diameter": "wide"}, "Particle diameter (A)", "--diameter wide: give a positive number in Angstrom, or auto"),
     ({"threshold": 1.5}, "Score threshold", "--threshold 1.5: a figure of merit lies between 0 and 1"),
     ({"edge_margin": -1}, "Edge margin (A)", "--edge_margin -1: give 0 or a positive number of Angstrom"),
     ({"erosion": 0}, "Erosion (px)", "--erosion 0: give a side of 1 (no erosion) to 99 pixels"),
     ({"gpu": "zero"}, "GPU", "--gpu zero: give the number of one GPU, as in --gpu 0"),
+    ({"adapt_most": 1}, "Adapt: micrographs", "--adapt_most 1: give at least 2, one of them to judge the adapted model"),
     ({"overlays": -2}, "Overlays", "--overlays -2: give 0 or a positive number of pictures"),
 ]
 

@@ -23,6 +23,7 @@ from pipeliner_project import (
     write_micrographs,
 )
 
+from relion_ganpick.core.adapt_options import Decision, write_decision
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.relion.coordinates import write_picks
 from relion_ganpick.relion.generation import GENERATIONS
@@ -98,6 +99,7 @@ def test_results_show_scores_counts_and_pictures(copy: Project) -> None:
     scores = np.concatenate([each.score for each in picks])
     threshold = metadata.pop("Threshold")
     assert 0 < threshold <= scores.min()
+    assert metadata.pop("Model") == "default"
     assert metadata == {"MicrographCount": 2, "ParticleCount": sum(counts), "MeanParticlesPerMicrograph": sum(counts) / 2}
     assert [each["dobj_type"] for each in shown] == ["histogram", "histogram", "image", "image"]
     assert shown[0]["bins"] == np.histogram(scores, bins=[k / 50 for k in range(51)])[0].tolist()
@@ -115,14 +117,17 @@ def test_job_that_found_no_particles_still_has_results(tmp_path: Path, monkeypat
     for name in names:
         write_picks(Path(pick_file("AutoPick/job001/", name)), Picks.none())
     write_lists("AutoPick/job001/", "micrographs.star", names, GENERATIONS["5.0"])
+    (tmp_path / "AutoPick/job001/adapted").mkdir()
+    write_decision(Path("AutoPick/job001/adapted"), Decision("adapted", "", {}, model="default-adapted.safetensors"))
     metadata, shown = in_project(
         tmp_path,
         """
-        job = job_from_dict({**FORM, "threshold": 0.5})
+        job = job_from_dict({**FORM, "threshold": 0.5, "adapt": "Yes"})
         job.output_dir = "AutoPick/job001/"
         print(json.dumps([job.gather_metadata(), [[each.dobj_type, each.title] for each in job.create_results_display()]]))
         """,
     )
+    assert metadata.pop("Model") == "AutoPick/job001/adapted/default-adapted.safetensors"
     assert metadata == {"MicrographCount": 3, "ParticleCount": 0, "MeanParticlesPerMicrograph": 0.0, "Threshold": 0.5}
     kinds, titles = zip(*shown, strict=True)
     assert kinds == ("text", "histogram", "image", "image", "text")

@@ -143,8 +143,8 @@ def test_mean_of_extracted_particles_shows_the_particle_in_the_middle(picked: Pi
 def test_neither_axis_is_flipped_or_swapped(picked: Picked, file: str) -> None:
     (height, width), truth = MICROGRAPHS[file][0], picked.truth[file]
     picks = coordinates(picked.project.particles(picked.extracted, f"Micrographs/{file}"))
-    assert share_near(truth, picks) > 0.7
-    assert share_near(picks, truth) > 0.7
+    assert share_near(truth, picks) > 0.5
+    assert share_near(picks, truth) > 0.5
     # They lie in one corner, so that none of the mistakes could have given the same.
     for mistaken in ([width - 1, 0] - picks * [1, -1], [0, height - 1] - picks * [-1, 1], picks[:, ::-1]):
         assert share_near(truth, mistaken) < 0.5

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.ndimage import center_of_mass
+from scipy.ndimage import center_of_mass, uniform_filter
 from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 
@@ -14,6 +14,7 @@ from relion_ganpick.synthesis import contamination
 from relion_ganpick.synthesis.imaging import Optics, coloured_noise, contrast_transfer_function, electron_wavelength, transfer
 from relion_ganpick.synthesis.molecules import KINDS, project, random_molecule, random_views
 from relion_ganpick.synthesis.pairs import make_batch, markers
+from relion_ganpick.synthesis.recording import low_pass
 from relion_ganpick.synthesis.scene import CLEAN, SceneSettings, make_scene, random_centres
 from relion_ganpick.synthesis.shapes import random_walk_points, random_walk_shape
 
@@ -130,10 +131,12 @@ def test_contamination_adds_mass_and_repeats_for_a_seed(kind: str) -> None:
 
 
 def test_carbon_film_covers_a_part_of_the_picture() -> None:
-    mass, film = contamination.carbon_film((100, 140), 16.0, rng(2))
-    assert mass.shape == film.shape == (100, 140)
+    mass, edge, film = contamination.carbon_film((100, 140), 16.0, rng(2))
+    assert mass.shape == edge.shape == film.shape == (100, 140)
     assert 0 <= film.min() < film.max() <= 1
     assert np.isfinite(mass).all()
+    assert np.abs(mass[film < 1e-3]).max() < 0.05
+    assert edge.max() > 5 * edge[(film < 1e-6) | (film > 1 - 1e-6)].mean()
 
 
 def test_patches_are_cut_at_the_edges() -> None:
@@ -168,7 +171,7 @@ def test_scene_repeats_for_a_seed_and_knows_its_scale() -> None:
 
 def test_scenes_are_finite_whatever_is_in_them() -> None:
     every = SceneSettings(
-        ice=1, gold=1, carbon=1, ridges=1, debris=1, fragments=1, heaps=1, denoised=1, eight_bit=1, phase_plate=1
+        clean=0, ice=1, gold=1, carbon=1, ridges=1, debris=1, fragments=1, heaps=1, denoised=1, eight_bit=1, phase_plate=1
     )
     for seed in range(3):
         scene = make_scene((97, 130), 16.0, rng(seed), every)
@@ -179,6 +182,33 @@ def test_scenes_are_finite_whatever_is_in_them() -> None:
 def test_empty_scene_has_no_centres() -> None:
     scene = make_scene((96, 96), 16.0, rng(), SceneSettings(empty=1))
     assert scene.centres.shape == (0, 2)
+
+
+def test_contamination_is_known_where_it_shows() -> None:
+    settings = replace(CLEAN, clean=0, ice=1, contrast=(3.0, 3.0), area_density=(0.5, 0.5), phase_plate=0)
+    dark, light, shares = [], [], []
+    for seed in range(6):
+        scene = make_scene((200, 260), 16.0, rng(seed), settings)
+        assert (scene.contaminated.shape, scene.contaminated.dtype) == ((200, 260), np.bool_)
+        shares.append(scene.contaminated.mean())
+        if scene.contaminated.any():
+            dark.append(scene.pixels[scene.contaminated].mean())
+            light.append(scene.pixels[~scene.contaminated].mean())
+    assert 0 < max(shares) < 0.6
+    assert np.mean(dark) < np.mean(light) - 1
+    assert not make_scene((200, 260), 16.0, rng(), CLEAN).contaminated.any()
+
+
+def test_particles_under_contamination_are_not_in_the_truth() -> None:
+    settings = replace(CLEAN, contrast=(3.0, 3.0), area_density=(0.6, 0.6), phase_plate=0)
+    covered = 0
+    for seed in range(6):
+        scene = make_scene((200, 260), 16.0, rng(seed), replace(settings, clean=0, ice=1))
+        columns, rows = np.clip(np.rint(scene.centres).astype(int), 0, (259, 199)).T
+        share = uniform_filter(scene.contaminated.astype(float), 8)
+        assert (share[rows, columns] <= 0.5).all()
+        covered += int((share > 0.9).any())
+    assert covered > 1
 
 
 def test_eight_bit_scene_has_few_grey_values() -> None:
@@ -217,7 +247,7 @@ def test_overlapping_markers_do_not_add_up() -> None:
 
 def test_batch_repeats_for_seed_and_step_only() -> None:
     pictures, targets = make_batch(3, 7, 3, 64)
-    assert pictures.shape == targets.shape == (3, 1, 64, 64)
+    assert (pictures.shape, targets.shape) == ((3, 1, 64, 64), (3, 2, 64, 64))
     assert pictures.dtype == targets.dtype == np.float32
     assert 0 <= targets.min() <= targets.max() <= 1
     again = make_batch(3, 7, 3, 64)
@@ -230,8 +260,33 @@ def test_batch_repeats_for_seed_and_step_only() -> None:
 def test_pictures_are_turned_together_with_their_markers() -> None:
     settings = replace(CLEAN, contrast=(4.0, 4.0), phase_plate=0, molecule="globule")
     pictures, targets = make_batch(1, 0, 8, 96, settings)
-    on, off = pictures[targets > 0.9].mean(), pictures[targets < 0.1].mean()
+    marked = targets[:, :1]
+    on, off = pictures[marked > 0.9].mean(), pictures[marked < 0.1].mean()
     assert on < off - 0.7
-    for picture, target in zip(pictures[:, 0], targets[:, 0], strict=True):
+    for picture, target in zip(pictures[:, 0], marked[:, 0], strict=True):
         if (target > 0.9).sum() > 100:
             assert picture[target > 0.9].mean() < picture[target < 0.1].mean() - 0.2
+
+
+def test_particles_shallower_than_the_grain_around_them_are_not_in_the_truth() -> None:
+    settings = replace(CLEAN, clean=0, contrast=(3.0, 3.0), area_density=(0.5, 0.5), phase_plate=0)
+    counts = np.array(
+        [
+            [len(make_scene((200, 260), 16.0, rng(seed), replace(settings, carbon=share)).centres) for share in (0, 1)]
+            for seed in range(8)
+        ]
+    )
+    assert (counts[:, 0] > 30).all()
+    assert (counts[:, 1] < 0.7 * counts[:, 0]).any()
+    assert (counts[:, 1] > 0.8 * counts[:, 0]).any()
+
+
+def test_low_pass_keeps_slow_waves_and_stops_fast_ones() -> None:
+    x = np.arange(200, dtype=np.float32)
+    slow, fast = (np.tile(np.sin(2 * np.pi * x / period), (60, 1)).astype(np.float32) for period in (10, 3.125))
+    np.testing.assert_allclose(low_pass(slow + fast, 0.2), slow, atol=1e-3)
+
+
+def test_clean_scenes_hold_no_contamination() -> None:
+    every = SceneSettings(clean=1, ice=1, gold=1, carbon=1, ridges=1, debris=1, fragments=1, heaps=1, mottle=1)
+    assert not any(make_scene((120, 140), 16.0, rng(seed), every).contaminated.any() for seed in range(4))

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.settings import PickSettings, RunSettings, add_options, settings_from
+from relion_ganpick.core.options import add_options, settings_from
+from relion_ganpick.core.settings import PickSettings, RunSettings
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -43,6 +44,7 @@ def run(namespace: argparse.Namespace) -> int:
     import cv2
     import torch
 
+    from relion_ganpick.core.auto_diameter import preferred, resolve_diameter
     from relion_ganpick.core.engine import Task, stream
     from relion_ganpick.core.picker import Picker
     from relion_ganpick.core.summary import Summary, counts_above
@@ -51,14 +53,15 @@ def run(namespace: argparse.Namespace) -> int:
 
     torch.set_num_threads(how.j)
     cv2.setNumThreads(how.j)
-    picker = Picker(settings, how.device_name)
     namespace.out.mkdir(parents=True, exist_ok=True)
+    tasks = [Task(path.stem, path, how.angpix) for path in targets]
+    settings = resolve_diameter(settings, (tasks[k] for k in preferred(len(tasks))), how.device_name, namespace.out, reuse=False)
+    picker = Picker(settings, how.device_name)
     print(
         f"device {picker.device}, model {picker.model.card.name}, diameter {settings.diameter_angstrom:g} A, "
         f"threshold {picker.threshold:g}",
         flush=True,
     )
-    tasks = [Task(path.stem, path, how.angpix) for path in targets]
     drawn = set(which_overlays(len(tasks), how.overlays))
     summary = Summary()
     with _progress(len(tasks)) as bar:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relion_ganpick.commands.pair_options import BACKGROUNDS, PAIR_TEXTS, add_setting, find_backgrounds
+from relion_ganpick.commands.scene_option import add_scene_option, read_scene
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.model.presets import ADVERSARIAL_LOSSES, PRESETS, PaperSettings, TrainSettings
 
@@ -32,18 +33,21 @@ TEXTS = {
     "adversarial_weight": "weight of the adversarial loss, w1 of equation 6",
     "l1_weight": "weight of the L1 loss, w2 of equation 6",
     "entropy_weight": "weight of the cross entropy that calibrates the figure of merit",
+    "contamination_weight": "weight of the second output's loss, which learns where contamination is; 0: no second output",
     "average": "decay per step of the average of the weights, which is what is saved",
     "dropout": "share of the values that the first decoding layers drop in training",
     "backgrounds": BACKGROUNDS,
     "validate_every": "steps between validations and checkpoints",
     "validation_scenes": "number of held-out scenes",
+    "calibration_scenes": "number of further held-out scenes that calibrate the figure of merit",
     "validation_pairs": "number of held-out pairs",
     "seed": "names all random streams",
+    "scene": "what the synthetic micrographs hold",
     **PAIR_TEXTS,
 }
-COUNTS = ("steps", "epochs", "batch", "validate_every", "validation_scenes", "validation_pairs")
+COUNTS = ("steps", "epochs", "batch", "validate_every", "validation_scenes", "calibration_scenes", "validation_pairs")
 AT_LEAST_ONE = ("width", "levels", "discriminator_width", *COUNTS)
-NOT_NEGATIVE = ("adversarial_weight", "l1_weight", "entropy_weight", "seed")
+NOT_NEGATIVE = ("adversarial_weight", "l1_weight", "entropy_weight", "contamination_weight", "seed")
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -64,7 +68,10 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     settings = parser.add_argument_group("settings, in place of the preset's")
     for name, text in TEXTS.items():
         holders = {preset: each for preset, each in PRESETS.items() if name in _names(each)}
-        add_setting(settings, name, text, {preset: getattr(each, name) for preset, each in holders.items()})
+        if name == "scene":
+            add_scene_option(settings, text)
+        else:
+            add_setting(settings, name, text, {preset: getattr(each, name) for preset, each in holders.items()})
     parser.set_defaults(run=run)
 
 
@@ -107,6 +114,8 @@ def _settings(namespace: argparse.Namespace) -> TrainSettings | PaperSettings:
         if name not in _names(preset):
             known = [other for other, each in PRESETS.items() if name in _names(each)]
             raise GanpickError(f"--{name} is no setting of preset {namespace.preset}, but of {', '.join(known)}: leave it away")
+    if "scene" in changes:
+        changes["scene"] = read_scene(changes["scene"])
     return replace(preset, **changes)
 
 

@@ -37,8 +37,12 @@ class Figures:
     @property
     def f1(self) -> float:
         """Harmonic mean of precision and recall, 2 P R / (P + R)."""
-        total = self.precision + self.recall
-        return 2 * self.precision * self.recall / total if total else 0.0
+        return self.f_beta(1.0)
+
+    def f_beta(self, beta: float) -> float:
+        """Weighted harmonic mean (1 + beta^2) P R / (beta^2 P + R) of van Rijsbergen: recall weighs beta times as much."""
+        total = beta**2 * self.precision + self.recall
+        return (1 + beta**2) * self.precision * self.recall / total if total else 0.0
 
 
 def match(picks: Points, truth: Points, reach: float) -> NDArray[np.bool_]:
@@ -81,31 +85,15 @@ def evaluate(items: Sequence[tuple[Picks, Points, float]], threshold: float = 0.
     return Figures(hits, picked, true)
 
 
-def best_threshold(items: Sequence[tuple[Picks, Points, float]]) -> tuple[float, Figures]:
-    """Find the threshold with the highest pooled F1 among 39 quantiles of the scores."""
+def best_threshold(items: Sequence[tuple[Picks, Points, float]], beta: float = 1.0) -> tuple[float, Figures]:
+    """Find the threshold with the highest pooled F-beta (F1 by default) among 39 quantiles of the scores."""
     scores = np.concatenate([picks.score for picks, _, _ in items]) if items else np.empty(0)
     if not len(scores):
         return 1.0, evaluate(items)
     cuts = np.unique(np.quantile(scores, np.linspace(0, 0.95, 39)))
     figures = [evaluate(items, float(cut)) for cut in cuts]
-    best = int(np.argmax([figure.f1 for figure in figures]))
+    best = int(np.argmax([figure.f_beta(beta) for figure in figures]))
     return float(cuts[best]), figures[best]
-
-
-def strictest_threshold(items: Sequence[tuple[Picks, Points, float]], sacrifice: float) -> tuple[float, Figures]:
-    """Find the highest threshold whose pooled F1 is at most a share ``sacrifice`` below the best one.
-
-    Where F1 hardly depends on the threshold, a high one keeps micrographs without particles free of picks.
-    """
-    _, best = best_threshold(items)
-    scores = np.concatenate([picks.score for picks, _, _ in items]) if items else np.empty(0)
-    if not len(scores):
-        return 1.0, best
-    for cut in np.unique(np.quantile(scores, np.linspace(0, 0.95, 96)))[::-1]:
-        figures = evaluate(items, float(cut))
-        if figures.f1 >= (1 - sacrifice) * best.f1:
-            break
-    return float(cut), figures
 
 
 def average_precision(items: Sequence[tuple[Picks, Points, float]]) -> float:

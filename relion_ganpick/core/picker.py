@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from relion_ganpick.core.calibration import rescored
 from relion_ganpick.core.device import fastest_type, find_device
 from relion_ganpick.core.equalise import PAPER_SIDE, as_input, preprocess
 from relion_ganpick.core.errors import GanpickError
@@ -19,7 +20,7 @@ from relion_ganpick.core.frame import ImageArea, find_image_area
 from relion_ganpick.core.localize import RegionSettings, peaks, regions
 from relion_ganpick.core.micrograph import Micrograph
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.core.preprocess import PARTICLE_PX, normalise, resize
+from relion_ganpick.core.preprocess import FILLED, PARTICLE_PX, normalise, resize
 from relion_ganpick.core.scale import Scale, working_scale
 from relion_ganpick.core.settings import PickSettings
 from relion_ganpick.core.tiles import by_tiles
@@ -145,11 +146,11 @@ class Picker:
         if self.as_in_paper:
             scale = Scale((inside.shape[0], inside.shape[1]), (PAPER_SIDE, PAPER_SIDE))
             return Prepared(self._as_in_paper(inside, micrograph.name), scale, area, shape, pixel_size)
-        scale = working_scale((inside.shape[0], inside.shape[1]), diameter_px, PARTICLE_PX)
+        scale = working_scale((inside.shape[0], inside.shape[1]), FILLED * diameter_px, PARTICLE_PX)
         if min(scale.working_shape) < SMALLEST_SIDE:
             raise GanpickError(
                 f"{micrograph.name}: {what} leaves only {min(shape) / diameter_px:.1f} diameters across the micrograph; "
-                f"at least {SMALLEST_SIDE / PARTICLE_PX:g} are needed: check --diameter and the pixel size"
+                f"at least {SMALLEST_SIDE * FILLED / PARTICLE_PX:.2g} are needed: check --diameter and the pixel size"
             )
         picture = normalise(resize(inside, scale.working_shape))
         if not picture.any():
@@ -172,9 +173,8 @@ class Picker:
         """Turn markers into picks in pixels of the file, with calibrated figures of merit, best first."""
         settings, pixel_size = self.settings, prepared.pixel_size
         picks = prepared.scale.to_file(self._find(prepared, marked))
-        calibration = self.model.card.calibration
-        score = np.interp(picks.score, calibration["raw"], calibration["score"])
-        picks = Picks(picks.x + prepared.area.left, picks.y + prepared.area.top, np.round(score, 4))
+        picks = rescored(picks, prepared.picture.size / PARTICLE_PX**2, self.model.card.calibration)
+        picks = Picks(picks.x + prepared.area.left, picks.y + prepared.area.top, np.round(picks.score, 4))
         picks = picks.inside(*_allowed(prepared, settings))
         return picks.rounded().thinned(settings.min_distance_angstrom / pixel_size)
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 Image = NDArray[np.float32]
 
 PARTICLE_PX = 16.0
+FILLED = 0.93  # of the diameter that is given: people give it generously, as that of a mask; parts that stick out are faint
 HIGH_PASS_DIAMETERS = 0.75
 CLIP = 6.0
 FLAT = 1e-6

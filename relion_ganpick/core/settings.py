@@ -2,48 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from dataclasses import dataclass
 
 from relion_ganpick.core.errors import GanpickError
-
-T = TypeVar("T")
+from relion_ganpick.core.options import option
 
 MIN_DISTANCE_DIAMETERS = 0.5
-EDGE_MARGIN_DIAMETERS = 0.25
+EDGE_MARGIN_DIAMETERS = 0.125
 LARGEST_EROSION = 99
-
-
-@dataclass(frozen=True)
-class Option:
-    """How a setting appears to users.
-
-    Attributes
-    ----------
-    label
-        A few words for a form.
-    text
-        One sentence for a help page, with unit and default.
-    kind
-        What a word on the command line is turned into; bool makes a flag.
-    group
-        "main", "advanced" or "hidden".
-    choices
-        Allowed values, or empty.
-    """
-
-    label: str
-    text: str
-    kind: type
-    group: str = "advanced"
-    choices: tuple[str, ...] = ()
-
-
-def option(default: Any, label: str, text: str, kind: type, group: str = "advanced", choices: Sequence[str] = ()) -> Any:
-    """Make a dataclass field that knows how it appears to users."""
-    return field(default=default, metadata={"option": Option(label, text, kind, group, tuple(choices))})
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -53,13 +20,14 @@ class PickSettings:
     Attributes
     ----------
     diameter
-        Longest extent of the particle in Angstrom.
+        Longest extent of the particle in Angstrom; "auto" where it is to be estimated (`core.auto_diameter`) before a
+        `Picker` is made.
     threshold
         Smallest figure of merit of a pick, in [0, 1]; None takes the one on the model's card.
     min_distance
         Smallest distance between two picks in Angstrom; None is half a diameter.
     edge_margin
-        Smallest distance of a pick from the edge of the image area in Angstrom; None is a quarter diameter.
+        Smallest distance of a pick from the edge of the image area in Angstrom; None is an eighth of the diameter.
     contrast
         "dark" or "bright" particles.
     model
@@ -70,7 +38,14 @@ class PickSettings:
         The four quantities of Algorithm 3, see `core.localize.RegionSettings`; without effect on peaks.
     """
 
-    diameter: float | None = option(None, "Particle diameter (A)", "longest extent of the particle in Angstrom", float, "main")
+    diameter: float | str | None = option(
+        None,
+        "Particle diameter (A)",
+        "longest extent of the particle in Angstrom, or auto to estimate it from the micrographs",
+        float,
+        "main",
+        word=AUTO,
+    )
     threshold: float | None = option(
         None, "Score threshold", "smallest figure of merit of a pick, 0 to 1 (default: the model's own)", float, "main"
     )
@@ -80,7 +55,7 @@ class PickSettings:
     edge_margin: float | None = option(
         None,
         "Edge margin (A)",
-        "smallest distance of a pick from the image's edge in Angstrom (default: a quarter of the diameter)",
+        "smallest distance of a pick from the image's edge in Angstrom (default: an eighth of the diameter)",
         float,
     )
     contrast: str = option("dark", "Particle contrast", "particles are dark or bright", str, "advanced", ("dark", "bright"))
@@ -111,9 +86,14 @@ class PickSettings:
         """Check the values."""
         if self.diameter is None:
             raise GanpickError(
-                "the particle diameter is missing: give --diameter, the longest extent of the particle in Angstrom"
+                "the particle diameter is missing: give --diameter, the longest extent of the particle in Angstrom, "
+                "or auto to estimate it"
             )
-        _positive("diameter", self.diameter, "in Angstrom")
+        if isinstance(self.diameter, str):
+            if self.diameter != AUTO:
+                raise GanpickError(f"--diameter {self.diameter}: give a positive number in Angstrom, or auto")
+        else:
+            _positive("diameter", self.diameter, "in Angstrom")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise GanpickError(f"--threshold {self.threshold:g}: a figure of merit lies between 0 and 1")
         if self.min_distance is not None:
@@ -138,8 +118,15 @@ class PickSettings:
 
     @property
     def diameter_angstrom(self) -> float:
-        """Diameter in Angstrom, known to be there."""
-        assert self.diameter is not None
+        """Diameter in Angstrom.
+
+        Raises
+        ------
+        GanpickError
+            If it is still to be estimated.
+        """
+        if self.diameter is None or isinstance(self.diameter, str):
+            raise GanpickError("diameter auto: estimate it before you pick, with relion_ganpick.core.auto_diameter")
         return self.diameter
 
     @property
@@ -194,31 +181,6 @@ class RunSettings:
     def device_name(self) -> str:
         """Device with ``gpu`` taken into account."""
         return self.device if self.gpu is None else f"cuda:{self.gpu.strip()}"
-
-
-def options_of(settings: type) -> dict[str, Option]:
-    """Options of a settings class by name, in order."""
-    return {each.name: each.metadata["option"] for each in fields(settings)}
-
-
-def add_options(parser: argparse.ArgumentParser, settings: type) -> None:
-    """Add one argument for every setting; absent ones stay out of the namespace, so that the class fills them."""
-    groups = {name: parser.add_argument_group(name) for name in ("main", "advanced")}
-    for name, each in options_of(settings).items():
-        groups[each.group].add_argument(
-            f"--{name}",
-            type=each.kind,
-            choices=each.choices or None,
-            default=argparse.SUPPRESS,
-            metavar=None if each.choices else each.kind.__name__.upper(),
-            help=each.text,
-        )
-
-
-def settings_from(settings: type[T], namespace: argparse.Namespace) -> T:
-    """Build settings from parsed arguments; what was not given takes its default."""
-    given = vars(namespace)
-    return settings(**{name: given[name] for name in options_of(settings) if name in given})
 
 
 def _positive(name: str, value: float, unit: str) -> None:

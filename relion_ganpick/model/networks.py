@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+CONTAMINATED = 0.5
+
 
 class DoubleConvolution(nn.Sequential):
     """Twice: convolution 3 x 3, batch normalisation, ReLU."""
@@ -21,7 +23,7 @@ class DoubleConvolution(nn.Sequential):
 
 
 class UNetGenerator(nn.Module):
-    """U-Net (Ronneberger et al. 2015) from a picture to the logit of its markers.
+    """U-Net (Ronneberger et al. 2015) from a picture to the logit of its markers and, with two outputs, of contamination.
 
     Parameters
     ----------
@@ -29,20 +31,22 @@ class UNetGenerator(nn.Module):
         Channels of the first level; each level doubles them.
     levels
         Number of halvings; sides of the input must be multiples of 2 ** levels.
+    outputs
+        1 for markers alone, 2 for markers and contamination.
     """
 
-    def __init__(self, width: int = 16, levels: int = 4) -> None:
+    def __init__(self, width: int = 16, levels: int = 4, outputs: int = 1) -> None:
         super().__init__()
         channels = [width * 2**level for level in range(levels + 1)]
-        self.stride = 2**levels
+        self.stride, self.outputs = 2**levels, outputs
         self.encoder = nn.ModuleList([DoubleConvolution(a, b) for a, b in zip([1, *channels[:-2]], channels[:-1], strict=True)])
         self.bottom = DoubleConvolution(channels[-2], channels[-1])
         self.upward = nn.ModuleList([nn.ConvTranspose2d(2 * c, c, 2, stride=2) for c in channels[-2::-1]])
         self.decoder = nn.ModuleList([DoubleConvolution(2 * c, c) for c in channels[-2::-1]])
-        self.head = nn.Conv2d(width, 1, 1)
+        self.head = nn.Conv2d(width, outputs, 1)
 
     def forward(self, picture: Tensor) -> Tensor:
-        """Mark a batch of pictures, (n, 1, h, w) -> (n, 1, h, w) logits."""
+        """Mark a batch of pictures, (n, 1, h, w) -> (n, outputs, h, w) logits."""
         skips = []
         x = picture
         for level in self.encoder:
@@ -56,8 +60,13 @@ class UNetGenerator(nn.Module):
         return logits
 
     def mark(self, picture: Tensor) -> Tensor:
-        """Give the probability of a marker, (n, 1, h, w) -> (n, 1, h, w) float32."""
-        return torch.sigmoid(self(picture).float())
+        """Give the probability of a marker, 0 where contamination is likelier than not, (n, 1, h, w) -> (n, 1, h, w) float32."""
+        probability = torch.sigmoid(self(picture).float())
+        return probability[:, :1] * (probability[:, 1:] < CONTAMINATED) if self.outputs > 1 else probability
+
+    def contamination(self, picture: Tensor) -> Tensor:
+        """Give the probability of contamination, (n, 1, h, w) -> (n, 1, h, w) float32; 0 without a second output."""
+        return torch.sigmoid(self(picture)[:, 1:].float()) if self.outputs > 1 else torch.zeros_like(picture)
 
 
 class PatchDiscriminator(nn.Module):

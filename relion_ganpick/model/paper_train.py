@@ -20,7 +20,7 @@ from relion_ganpick.model.networks import PatchDiscriminator
 from relion_ganpick.model.paper_networks import PaperGenerator, initialise
 from relion_ganpick.model.presets import PaperSettings
 from relion_ganpick.model.run import TrainingRun
-from relion_ganpick.model.validate import Item, calibrate, mark
+from relion_ganpick.model.validate import HeldOut, Item, calibrate, mark
 from relion_ganpick.model.weights import Card, save_model
 from relion_ganpick.synthesis.paper import HELD_OUT, TRAINING, Pair, make_pair
 
@@ -148,7 +148,7 @@ class PaperTrainer(TrainingRun):
         Algorithm 3 accepts or rejects a region by its area, so that the threshold of the figure of merit is 0.
         """
         settings, items = self.settings, self._items()
-        calibration, _, _ = calibrate(items)
+        calibration, _, _ = calibrate(HeldOut(items, []))
         where = f"areas without particles of {Path(settings.backgrounds).name}" if settings.backgrounds else "pure noise"
         card = Card(
             name=settings.preset,

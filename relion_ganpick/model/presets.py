@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.synthesis.pair_settings import PairSettings
+from relion_ganpick.synthesis.scene_settings import SceneSettings
 
 ADVERSARIAL_LOSSES = ("cross_entropy", "mean_squared", "none")
 
@@ -35,21 +36,27 @@ class TrainSettings:
         "cross_entropy" (equation 1), "mean_squared" (equations 2, 3 and 5), or "none".
     adversarial_weight, l1_weight, entropy_weight
         Weights w1 and w2 of equation 6, and of the cross entropy that calibrates the figure of merit.
+    contamination_weight
+        Weight of the second output's loss, which learns where contamination is; with 0 there is no second output.
     average
         Decay per step of the moving average of the weights, which is what is saved.
     validate_every
         Steps between validations and checkpoints.
     validation_scenes
         Number of held-out scenes.
+    calibration_scenes
+        Number of further held-out scenes that calibrate the figure of merit at the end.
     seed
         Names all random streams.
+    scene
+        What the synthetic micrographs hold.
     """
 
     preset: str = "default"
     width: int = 16
     levels: int = 4
     discriminator_width: int = 12
-    steps: int = 6000
+    steps: int = 5500
     batch: int = 8
     crop: int = 192
     learning_rate: float = 1e-3
@@ -57,12 +64,20 @@ class TrainSettings:
     beta1: float = 0.5
     adversarial_loss: str = "mean_squared"
     adversarial_weight: float = 0.05
-    l1_weight: float = 0.5
+    l1_weight: float = 0.1
     entropy_weight: float = 1.0
+    contamination_weight: float = 0.3
     average: float = 0.998
     validate_every: int = 500
     validation_scenes: int = 48
+    calibration_scenes: int = 400
     seed: int = 1
+    scene: SceneSettings = field(default_factory=SceneSettings)
+
+    @property
+    def network(self) -> dict[str, str | int]:
+        """Kind and size of the generator, as the card describes it."""
+        return {"kind": "unet", "width": self.width, "levels": self.levels, "outputs": 2 if self.contamination_weight else 1}
 
 
 @dataclass(frozen=True)

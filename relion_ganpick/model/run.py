@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -64,7 +64,7 @@ class TrainingRun:
     def _differing(self, saved: dict[str, Any]) -> list[str]:
         """List the settings that changed; one that the checkpoint's version did not have yet was at its default."""
         now = json.loads(json.dumps(asdict(self._settings)))
-        before = {each.name: saved.get(each.name, each.default) for each in fields(self._settings)}
+        before = json.loads(json.dumps(asdict(type(self._settings)()))) | saved
         return [f"{k}: {before[k]} -> {v}" for k, v in now.items() if before[k] != v and k not in self.may_change]
 
     def _log(self, row: dict[str, float]) -> None:

@@ -17,11 +17,11 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from relion_ganpick.model.losses import cross_entropy_with_dice, data_loss, discriminator_loss, generator_loss
-from relion_ganpick.model.networks import PatchDiscriminator, UNetGenerator
+from relion_ganpick.model.networks import PatchDiscriminator
 from relion_ganpick.model.presets import TrainSettings
 from relion_ganpick.model.run import TrainingRun
-from relion_ganpick.model.validate import Item, calibrate, validation_items
-from relion_ganpick.model.weights import Card, save_model
+from relion_ganpick.model.validate import HeldOut, calibrate, pick_held_out, reliability
+from relion_ganpick.model.weights import Card, build_generator, save_model
 from relion_ganpick.synthesis.pairs import make_batch
 
 WARM_UP = 200
@@ -37,8 +37,9 @@ class StepPairs(Dataset[tuple[Tensor, Tensor]]):
         return self.settings.steps - self.first
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        pictures, markers = make_batch(self.settings.seed, self.first + index, self.settings.batch, self.settings.crop)
-        return torch.from_numpy(pictures), torch.from_numpy(markers)
+        settings = self.settings
+        pictures, targets = make_batch(settings.seed, self.first + index, settings.batch, settings.crop, settings.scene)
+        return torch.from_numpy(pictures), torch.from_numpy(targets)
 
 
 class Trainer(TrainingRun):
@@ -51,7 +52,7 @@ class Trainer(TrainingRun):
         torch.manual_seed(settings.seed)
         self.settings, self.bfloat16 = settings, bfloat16
         layout = torch.channels_last
-        self.generator = UNetGenerator(settings.width, settings.levels).to(device).to(memory_format=layout)  # type: ignore[call-overload]
+        self.generator = build_generator(settings.network).to(device).to(memory_format=layout)  # type: ignore[call-overload]
         self.discriminator = PatchDiscriminator(settings.discriminator_width).to(device).to(memory_format=layout)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         betas = (settings.beta1, 0.999)
@@ -69,8 +70,8 @@ class Trainer(TrainingRun):
         """
         began, losses = time.monotonic(), []
         bar = tqdm(total=self.settings.steps, initial=self.step, disable=not progress, desc="train", mininterval=5)
-        for picture, marker in self._pairs(workers):
-            losses.append(self.update(picture, marker))
+        for picture, target in self._pairs(workers):
+            losses.append(self.update(picture, target))
             bar.update()
             if self.step % self.settings.validate_every == 0 or self.step == self.settings.steps:
                 figures = self.validate()
@@ -81,19 +82,20 @@ class Trainer(TrainingRun):
         bar.close()
         return self.finish()
 
-    def update(self, picture: Tensor, marker: Tensor) -> dict[str, float]:
-        """Update the discriminator, then the generator, on one batch of pairs, each (n, 1, h, w)."""
+    def update(self, picture: Tensor, target: Tensor) -> dict[str, float]:
+        """Update the discriminator, then the generator, on one batch of pairs, (n, 1, h, w) and (n, 2, h, w)."""
         self.generator.train()
         self.discriminator.train()
         picture = picture.to(self.device, memory_format=torch.channels_last)
-        marker = marker.to(self.device, memory_format=torch.channels_last)
+        target = target.to(self.device)
+        marker, contaminated = target[:, :1], target[:, 1:]
         settings = self.settings
         rate = settings.learning_rate * _schedule(self.step, settings.steps)
         for group in self.generator_optimiser.param_groups:
             group["lr"] = rate
         with self._precision():
             logits = self.generator(picture)
-        logits = logits.float()
+        logits, on_contamination = logits[:, :1].float(), logits[:, 1:].float()
         generated = torch.sigmoid(logits)
         values = {}
         loss = settings.l1_weight * data_loss(marker, generated)
@@ -102,6 +104,10 @@ class Trainer(TrainingRun):
             entropy = cross_entropy_with_dice(logits, marker)
             loss = loss + settings.entropy_weight * entropy
             values["entropy"] = entropy.item()
+        if settings.contamination_weight:
+            dirt = cross_entropy_with_dice(on_contamination, contaminated)
+            loss = loss + settings.contamination_weight * dirt
+            values["contamination"] = dirt.item()
         if settings.adversarial_weight and settings.adversarial_loss != "none":
             adversarial, judged = self._adversarial(picture, marker, generated)
             loss = loss + settings.adversarial_weight * adversarial
@@ -130,26 +136,29 @@ class Trainer(TrainingRun):
 
     def validate(self) -> dict[str, float]:
         """Score the averaged generator on held-out scenes: F1 at a quarter diameter, average precision."""
-        _, _, figures = calibrate(self._validation())
+        _, _, figures = calibrate(self._held_out(range(self.settings.validation_scenes)))
         return figures
 
-    def _validation(self) -> list[Item]:
+    def _held_out(self, scenes: range) -> HeldOut:
         self.average.eval()
-        return validation_items(self.average, self.device, self.settings.seed, self.settings.validation_scenes)
+        return pick_held_out(self.average, self.device, self.settings.seed, scenes, self.settings.scene)
 
     def finish(self) -> Path:
         """Calibrate the averaged generator on held-out scenes and save it with its card."""
-        calibration, threshold, figures = calibrate(self._validation())
+        first = self.settings.validation_scenes
+        calibration, threshold, figures = calibrate(self._held_out(range(first, first + self.settings.calibration_scenes)))
+        reliable = reliability(self._held_out(range(first)), calibration)
         card = Card(
             name=self.settings.preset,
             preset=self.settings.preset,
-            network={"kind": "unet", "width": self.settings.width, "levels": self.settings.levels},
+            network=dict(self.settings.network),
             training=asdict(self.settings),
             data="synthetic pictures only (relion_ganpick.synthesis)",
             steps=self.step,
             metrics=figures,
             threshold=threshold,
             calibration=calibration,
+            reliability=reliable,
         )
         return save_model(self.average, card, self.folder)
 

@@ -44,7 +44,9 @@ class Card:
     threshold
         Default for the figure of merit.
     calibration
-        Knots of the map from raw to calibrated figure of merit.
+        Knots of the map from raw to calibrated figure of merit, and the coefficients of its correction (`core.calibration`).
+    reliability
+        How often picks of held-out scenes were right: mean figure of merit, share of right picks and number, in ten bins.
     localization
         How markers become picks unless the user says otherwise, "peaks" or "regions"; the calibration holds for it.
     sha256
@@ -63,6 +65,7 @@ class Card:
     threshold: float
     calibration: dict[str, list[float]]
     localization: str = "peaks"
+    reliability: list[list[float]] = field(default_factory=list)
     sha256: str = ""
     code_version: str = __version__
 
@@ -129,7 +132,7 @@ def read_card(path: Path) -> Card:
     card = path.with_suffix(".json")
     try:
         content = json.loads(card.read_text())
-        required = [each.name for each in fields(Card) if each.default is MISSING]
+        required = [each.name for each in fields(Card) if each.default is MISSING and each.default_factory is MISSING]
         return Card(**{name: content[name] for name in {each.name for each in fields(Card)} & {*content, *required}})
     except OSError as error:
         raise GanpickError(
@@ -163,7 +166,8 @@ def read_weights(path: Path) -> tuple[bytes, Card]:
 
 def build_generator(network: dict[str, Any]) -> nn.Module:
     """Build the generator that a card's ``network`` describes, with random weights."""
-    generator: nn.Module = KINDS[network["kind"]](int(network["width"]), int(network["levels"]))
+    sizes = [int(network[name]) for name in ("width", "levels", "outputs") if name != "outputs" or name in network]
+    generator: nn.Module = KINDS[network["kind"]](*sizes)
     return generator
 
 
@@ -189,6 +193,6 @@ def load_model(name: str = "default") -> Model:
             )
         generator = build_generator(card.network)
         generator.load_state_dict({k: v.float() if v.dtype.is_floating_point else v for k, v in load_tensors(data).items()})
-    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
+    except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise GanpickError(f"{path}: the weights do not fit their card ({str(error)[:200]})") from error
     return Model(generator.eval().requires_grad_(False), card)

@@ -19,11 +19,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.settings import AUTO, PickSettings
 from relion_ganpick.relion.markers import ABORTED, FAILURE, SUCCESS, JobFolder
 from relion_ganpick.relion.options import JobOptions, find_project, find_value, make_parser, parse
 from relion_ganpick.version import __version__
+
+if TYPE_CHECKING:
+    from relion_ganpick.relion.generation import Generation
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 0.5
@@ -125,7 +130,7 @@ def _carry_out(folder: JobFolder, options: JobOptions) -> str:
     from relion_ganpick.core.files import leftovers
     from relion_ganpick.relion.generation import find_generation
     from relion_ganpick.relion.inputs import read_micrographs
-    from relion_ganpick.relion.outputs import write_lists, write_manual_pick_settings
+    from relion_ganpick.relion.outputs import write_lists
 
     generation = find_generation(folder.path / "job.star", options.relion_version)
     entries = read_micrographs(Path(options.in_mics), options.run.angpix)
@@ -135,13 +140,13 @@ def _carry_out(folder: JobFolder, options: JobOptions) -> str:
     if without:
         _complain(f"WARNING: {options.in_mics} gives no pixel size for {without} micrographs: that of their headers is used")
     _clear(leftovers(folder.path))
-    if (folder.path / "job.star").exists() or Path("default_pipeline.star").exists():
-        write_manual_pick_settings(Path(), options.pick.diameter_angstrom, entries[0].pixel_size, generation)
+    _size_circles(folder, options.pick, entries[0].pixel_size, generation)
     plan = {
         "output": options.output,
         "keep_inside": generation.node_label is not None,
         "pick": asdict(options.pick),
         "run": asdict(options.run),
+        "adapt": asdict(options.adapt),
         "micrographs": [[entry.name, entry.pixel_size] for entry in entries],
     }
     marker = FAILURE
@@ -150,9 +155,21 @@ def _carry_out(folder: JobFolder, options: JobOptions) -> str:
     finally:
         _clear(leftovers(folder.path))
         finished = write_lists(options.output, options.in_mics, [entry.name for entry in entries], generation)
+        _size_circles(folder, options.pick, entries[0].pixel_size, generation)
         if marker != SUCCESS and finished:
             _complain(f"the lists name the {finished} micrographs that are finished; Continue takes up from there")
     return marker
+
+
+def _size_circles(folder: JobFolder, pick: PickSettings, pixel_size: float | None, generation: Generation) -> None:
+    """Tell the project's Display how large the particles are, as soon as that is known."""
+    from relion_ganpick.core.diameter_record import DIAMETER_FILE, read_record
+    from relion_ganpick.relion.outputs import write_manual_pick_settings
+
+    diameter = read_record(folder.path / DIAMETER_FILE) if pick.diameter == AUTO else pick.diameter_angstrom
+    in_project = (folder.path / "job.star").exists() or Path("default_pipeline.star").exists()
+    if in_project and diameter is not None:
+        write_manual_pick_settings(Path(), diameter, pixel_size, generation)
 
 
 def _watch(folder: JobFolder, plan: str) -> str:

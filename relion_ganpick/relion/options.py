@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from relion_ganpick.core.adapt_options import AdaptOptions
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.settings import PickSettings, RunSettings, add_options, settings_from
+from relion_ganpick.core.options import add_options, settings_from
+from relion_ganpick.core.settings import PickSettings, RunSettings
 
 IGNORED = ("in_movies", "in_parts", "in_coords", "in_3dref", "in_mask", "pipeline_control")
 WITHOUT_VALUE = {"gpu": "0"}
@@ -31,6 +33,8 @@ class JobOptions:
         What decides which picks come out.
     run
         How the run is carried out.
+    adapt
+        Whether and how the model is adapted before.
     relion_version
         Generation given by hand; None finds it in job.star.
     notes
@@ -41,6 +45,7 @@ class JobOptions:
     in_mics: str
     pick: PickSettings
     run: RunSettings
+    adapt: AdaptOptions
     relion_version: str | None
     notes: tuple[str, ...]
 
@@ -67,6 +72,7 @@ def make_parser() -> Parser:
     job.add_argument("--in_mics", metavar="STAR", help="micrographs STAR file: Input tab, 'Input micrographs'")
     add_options(parser, PickSettings)
     add_options(parser, RunSettings)
+    add_options(parser, AdaptOptions)
     job.add_argument("--relion_version", metavar="N", help="3.1, 4.0 or 5.0; found in job.star by default")
     job.add_argument("--project_dir", metavar="DIR", help="RELION project; found by default")
     job.add_argument("--version", action="store_true", help="print the version and end")
@@ -120,6 +126,7 @@ def parse(argv: Sequence[str], output: str, in_mics: str | None) -> JobOptions:
         in_mics,
         settings_from(PickSettings, namespace),
         settings_from(RunSettings, namespace),
+        settings_from(AdaptOptions, namespace),
         namespace.relion_version,
         tuple(notes),
     )
@@ -128,7 +135,7 @@ def parse(argv: Sequence[str], output: str, in_mics: str | None) -> JobOptions:
 def _fill_missing_values(namespace: argparse.Namespace) -> list[str]:
     """Give an option without a value, as an empty field of RELION's window leaves it, its default, and mention it."""
     notes = []
-    for settings in (PickSettings, RunSettings):
+    for settings in (PickSettings, RunSettings, AdaptOptions):
         for name in settings.__dataclass_fields__:
             if name in namespace and getattr(namespace, name) is None:
                 delattr(namespace, name)

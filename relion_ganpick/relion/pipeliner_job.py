@@ -30,8 +30,10 @@ from pipeliner.pipeliner_job import PipelinerCommand, PipelinerJob, Ref
 from pipeliner.results_display_objects import ResultsDisplayObject
 from pipeliner.starfile_handler import StarFile
 
+from relion_ganpick.core.adapt_options import FOLDER, AdaptOptions, read_decision
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.settings import Option, PickSettings, RunSettings, options_of
+from relion_ganpick.core.options import Option, options_of
+from relion_ganpick.core.settings import PickSettings, RunSettings
 from relion_ganpick.relion.outputs import LIST_FILE
 from relion_ganpick.version import __version__
 
@@ -44,6 +46,15 @@ SCORE_BINS = 50
 KINDS: dict[type, Any] = {float: FloatJobOption, int: IntJobOption, str: StringJobOption, bool: BooleanJobOption}
 
 
+class NumberOrWordJobOption(StringJobOption):  # type: ignore[misc]
+    """A field for a number or a word, which may be filled in with either."""
+
+    def _object_to_value(self, maybe_value: object) -> str:
+        if maybe_value is None or isinstance(maybe_value, (int, float)):
+            maybe_value = "" if maybe_value is None else str(maybe_value)
+        return str(super()._object_to_value(maybe_value))
+
+
 @dataclass(frozen=True)
 class PickedMicrograph:
     """A micrograph and its coordinate file, relative to the project, with the figure of merit of every pick."""
@@ -54,7 +65,7 @@ class PickedMicrograph:
 
 
 class GanpickAutopick(PipelinerJob):  # type: ignore[misc]
-    """Pick particles with `relion_ganpick`; the options are those of `PickSettings` and `RunSettings`."""
+    """Pick particles with `relion_ganpick`; the options are those of `PickSettings`, `RunSettings` and `AdaptOptions`."""
 
     PROCESS_NAME = "ganpick.autopick"
     OUT_DIR = "AutoPick"
@@ -73,7 +84,7 @@ class GanpickAutopick(PipelinerJob):  # type: ignore[misc]
             help_text="STAR file of the micrographs to pick, as Motion correction, CTF estimation or Import write it.",
             is_required=True,
         )
-        for settings in (PickSettings, RunSettings):
+        for settings in (PickSettings, RunSettings, AdaptOptions):
             self.joboptions |= job_options(settings)
         self.get_runtab_options(mpi=False, threads=True, addtl_args=True)
 
@@ -106,7 +117,8 @@ class GanpickAutopick(PipelinerJob):  # type: ignore[misc]
     def get_commands(self) -> list[PipelinerCommand]:
         """Call the executable with every option that has been filled in."""
         command = [COMMAND, "--o", self.output_dir, "--in_mics", self.joboptions["in_mics"].get_string()]
-        for name, value in (self._filled_in(PickSettings) | self._filled_in(RunSettings)).items():
+        filled_in = self._filled_in(PickSettings) | self._filled_in(RunSettings) | self._filled_in(AdaptOptions)
+        for name, value in filled_in.items():
             command += [f"--{name}", str(value)]
         return [PipelinerCommand(command + self.parse_additional_args())]
 
@@ -114,10 +126,11 @@ class GanpickAutopick(PipelinerJob):  # type: ignore[misc]
         """Let the settings themselves judge the values, so that form and executable never differ."""
         problems = validate(PickSettings, self._filled_in(PickSettings), stand_in={"diameter": 1.0})
         problems |= validate(RunSettings, self._filled_in(RunSettings))
+        problems |= validate(AdaptOptions, self._filled_in(AdaptOptions))
         return [JobOptionValidationResult("error", [self._job_option(name)], text) for name, text in problems.items()]
 
     def gather_metadata(self) -> dict[str, Any]:
-        """Count what was picked, at which threshold."""
+        """Count what was picked, at which threshold, and by which model."""
         picked = self._picked()
         n_picks = sum(len(each.scores) for each in picked)
         return {
@@ -125,6 +138,7 @@ class GanpickAutopick(PipelinerJob):  # type: ignore[misc]
             "ParticleCount": n_picks,
             "MeanParticlesPerMicrograph": n_picks / len(picked) if picked else 0.0,
             "Threshold": self._threshold(),
+            "Model": self._model(),
         }
 
     def create_results_display(self) -> list[ResultsDisplayObject]:
@@ -149,8 +163,12 @@ class GanpickAutopick(PipelinerJob):  # type: ignore[misc]
 
     def _filled_in(self, settings: type) -> dict[str, Any]:
         """Values of a settings class that the form holds, by the settings' names."""
-        form = {name: self._job_option(name) for name in options_of(settings)}
-        return {name: each.value for name, each in form.items() if not each.is_blank}
+        values = {}
+        for name, option in options_of(settings).items():
+            form = self._job_option(name)
+            if not form.is_blank:
+                values[name] = _number(form.value) if option.word else form.value
+        return values
 
     def _threshold(self) -> float | None:
         """Threshold of the form, or of the model's card; None if that model is no longer there."""
@@ -159,9 +177,15 @@ class GanpickAutopick(PipelinerJob):  # type: ignore[misc]
         if not self.joboptions["threshold"].is_blank:
             return float(self.joboptions["threshold"].value)
         try:
-            return read_card(find_model(self.joboptions["model"].value)).threshold
+            return read_card(find_model(self._model())).threshold
         except GanpickError:
             return None
+
+    def _model(self) -> str:
+        """Name or path of the model that picked: the form's, or what was made of it by adaptation."""
+        decision = read_decision(Path(self.output_dir) / FOLDER) if self.joboptions["adapt"].get_boolean() else None
+        adapted = decision.model if decision else ""
+        return f"{self.output_dir}{FOLDER}/{adapted}" if adapted else str(self.joboptions["model"].value)
 
     def _picked(self) -> list[PickedMicrograph]:
         if not Path(self._list_file).is_file():
@@ -231,16 +255,27 @@ def validate(settings: type, values: Mapping[str, Any], stand_in: Mapping[str, A
 
 
 def _job_option(name: str, each: Option, default: Any) -> JobOption:
-    common = {
+    common: dict[str, Any] = {
         "label": each.label,
         "help_text": f"{each.text[0].upper()}{each.text[1:]}.",
         "jobop_group": GROUPS[each.group],
         "in_continue": name in EDITABLE_ON_CONTINUE,
-        "is_required": name == "diameter",
     }
+    if each.kind is not bool:  # a flag always has a value
+        common["is_required"] = name == "diameter"
     if each.choices:
         return MultipleChoiceJobOption(choices=list(each.choices), default_value=default, **common)
+    if each.word:
+        return NumberOrWordJobOption(default_value="" if default is None else str(default), **common)
     return KINDS[each.kind](default_value="" if default is None and each.kind is str else default, **common)
+
+
+def _number(value: Any) -> Any:
+    """Read a field that takes a number or a word; what is no number is left to the settings to judge."""
+    try:
+        return float(value)
+    except ValueError:
+        return value
 
 
 def _scores(coordinates: str) -> list[float]:

@@ -26,7 +26,7 @@ CONTRAST = (2.5, 4.0)
 DEFOCUS_ANGSTROM = (10000.0, 22000.0)
 SPACING = (0.9, 1.1)
 DENSITY = 0.3
-DIRTY = replace(CLEAN, ice=0.5, gold=0.2, carbon=0.1, ridges=0.1, debris=0.2)
+DIRTY = replace(CLEAN, clean=0, ice=0.5, gold=0.2, carbon=0.1, ridges=0.1, debris=0.2)
 MOLECULE_STREAM, SCENE_STREAM = 0, 1
 SMALLEST_DIAMETER_PX = 4.0
 RANDOM = "random"

@@ -5,19 +5,24 @@ It may be killed at any moment.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
+from relion_ganpick.core.adapt_options import FOLDER, AdaptOptions
+from relion_ganpick.core.auto_diameter import preferred, resolve_diameter
 from relion_ganpick.core.engine import Result, Task, stream
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import read_micrograph
@@ -44,11 +49,15 @@ class Worker:
         self.output: str = plan["output"]
         self.keep_inside: bool = plan["keep_inside"]
         self.run_settings = RunSettings(**plan["run"])
+        self.adapt_options = AdaptOptions(**plan["adapt"])
+        self.threshold: float | None = plan["pick"]["threshold"]
         self.pixel_sizes: dict[str, float | None] = dict(plan["micrographs"])
         self.names = list(self.pixel_sizes)
         torch.set_num_threads(self.run_settings.j)
         cv2.setNumThreads(self.run_settings.j)
-        self.picker = Picker(PickSettings(**plan["pick"]), self.run_settings.device_name)
+        device = self.run_settings.device_name
+        settings = resolve_diameter(PickSettings(**plan["pick"]), self._preferred(), device, Path(self.output), announce)
+        self.picker = Picker(settings, device)
         self.summary = Summary()
         self.fingerprints: dict[str, str | None] = {}
         self.bar = tqdm(total=len(self.names), disable=not sys.stdout.isatty(), file=sys.stdout, desc="pick")
@@ -66,11 +75,13 @@ class Worker:
             f"relion_ganpick {__version__} on {picker.device} ({precision}), {self.run_settings.j} threads, "
             f"model {card.name} {card.sha256[:12]}, diameter {picker.settings.diameter_angstrom:g} A"
         )
+        if self.adapt_options.adapt:
+            picker = self.picker = self._adapted(picker)
         for result in stream(self._tasks(), picker, self.run_settings.j):
             self._record(result)
         self.bar.close()
         self._write_overlays()
-        for line in self.summary.lines(picker.threshold):
+        for line in self.summary.lines(picker.threshold, picker.model.card.name):
             self.say(line)
         if not self.summary.micrographs:
             complain("no micrograph could be used: the lines above say why for each of them")
@@ -78,6 +89,31 @@ class Worker:
         if not self.summary.picks:
             complain("WARNING: not one pick in all micrographs: check --diameter, the pixel size, --contrast and --threshold")
         return 0
+
+    def _adapted(self, picker: Picker) -> Picker:
+        """Adapt the model to some of the job's micrographs, or find what was decided before; returns the picker that picks.
+
+        Micrographs that cannot be read are left out without a word here: picking has a line for each of them.
+        """
+        from relion_ganpick.core.adaptation import Candidates, choose_model, prepared_pictures
+
+        def read(chosen: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+            micrographs = [(Path(self.names[k]), self.pixel_sizes[self.names[k]]) for k in chosen]
+            return prepared_pictures(picker, micrographs, lambda _: None)
+
+        candidates = Candidates(self.names, self.pixel_sizes[self.names[0]], read)
+        model = choose_model(picker, candidates, self.adapt_options, Path(self.output + FOLDER), self.say, complain)
+        if model is not picker.model:
+            settings = replace(picker.settings, threshold=self.threshold)  # each model has a threshold of its own
+            picker = Picker(settings, self.run_settings.device_name, model)
+        self.say(f"picking with model {model.card.name} {model.card.sha256[:12]}, threshold {picker.threshold:g}")
+        return picker
+
+    def _preferred(self) -> Iterator[Task]:
+        """Micrographs in the order in which an unknown diameter is estimated from them."""
+        for index in preferred(len(self.names)):
+            name = self.names[index]
+            yield Task(name, Path(name), self.pixel_sizes[name])
 
     def _tasks(self) -> Iterator[Task]:
         """Micrographs that must go through the network; the others are settled on the way."""
@@ -182,6 +218,12 @@ class Worker:
                 tqdm.write(text, file=sys.stdout)
         except OSError:
             return
+
+
+def announce(text: str) -> None:
+    """Write one line to run.out before the worker is ready to."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
 
 
 def complain(text: str) -> None:

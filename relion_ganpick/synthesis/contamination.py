@@ -17,11 +17,13 @@ Shape = tuple[int, int]
 
 
 def ice_crystals(shape: Shape, diameter_px: float, rng: np.random.Generator) -> Image:
-    """Dark round or lumpy spots of half to four diameters: hexagonal ice, ethane, contaminants."""
+    """Dark round or lumpy spots of 0.4 to four diameters, of all sizes in one picture: hexagonal ice, ethane, contaminants."""
     layer = np.zeros(shape, np.float32)
     contrast = float(np.exp(rng.uniform(np.log(0.3), np.log(6.0))))
-    for _ in range(int(rng.integers(1, 4 + shape[0] * shape[1] // int(60 * diameter_px**2)))):
-        size = diameter_px * float(np.exp(rng.uniform(np.log(0.5), np.log(4.0))))
+    largest = float(np.exp(rng.uniform(np.log(0.8), np.log(4.0))))
+    crowding = float(rng.choice([20, 60]))
+    for _ in range(int(rng.integers(1, 4 + shape[0] * shape[1] // int(crowding * diameter_px**2)))):
+        size = diameter_px * float(np.exp(rng.uniform(np.log(0.4), np.log(largest))))
         centre = _random_point(shape, rng)
         blob = np.zeros(shape, np.uint8)
         for _ in range(int(rng.choice([1, 1, 1, 2, 3]))):
@@ -42,13 +44,15 @@ def gold_beads(shape: Shape, diameter_px: float, rng: np.random.Generator) -> Im
     return _soften(layer, 0.6)
 
 
-def carbon_film(shape: Shape, diameter_px: float, rng: np.random.Generator) -> tuple[Image, Image]:
+def carbon_film(shape: Shape, diameter_px: float, rng: np.random.Generator) -> tuple[Image, Image, Image]:
     """Film with its grain, outside (or inside) a circular hole whose edge crosses the picture.
 
     Returns
     -------
     mass
-        (h, w) float32 projected mass: offset, edge and grain.
+        (h, w) float32 projected mass of the film: its thickness and its grain.
+    edge
+        (h, w) float32 projected mass along the edge of the hole.
     film
         (h, w) float32, 1 on the film and 0 in the hole.
     """
@@ -63,7 +67,7 @@ def carbon_film(shape: Shape, diameter_px: float, rng: np.random.Generator) -> t
         film = 1 - film
     grain = film_grain(shape, diameter_px, rng)
     edge = np.exp(-((inside / (diameter_px * rng.uniform(0.05, 0.4))) ** 2)) * rng.uniform(0, 4)
-    return (film * (rng.uniform(0, 4) + grain) + edge).astype(np.float32), film
+    return (film * (rng.uniform(0, 4) + grain)).astype(np.float32), edge.astype(np.float32), film
 
 
 def film_grain(shape: Shape, diameter_px: float, rng: np.random.Generator) -> Image:
@@ -72,16 +76,20 @@ def film_grain(shape: Shape, diameter_px: float, rng: np.random.Generator) -> Im
     coarse = _soften(rng.standard_normal(shape, dtype=np.float32), diameter_px * rng.uniform(0.04, 0.3))
     coarse /= max(float(coarse.std()), 1e-6)
     share = rng.uniform(0, 1)
-    return np.float32(rng.uniform(0.2, 2.0)) * (np.float32(1 - share) * fine + np.float32(share) * coarse)
+    strength = np.float32(np.exp(rng.uniform(np.log(0.1), np.log(1.5))))
+    return strength * (np.float32(1 - share) * fine + np.float32(share) * coarse)
 
 
 def mottle(shape: Shape, diameter_px: float, rng: np.random.Generator) -> Image:
-    """Flecks in the ice about as large as particles but weaker: random noise, its grain 0.1 to 0.4 diameters."""
+    """Flecks in the ice as large as particles but weaker, even or in patches: random noise, its grain 0.1 to 0.4 diameters."""
     flecks = _soften(rng.standard_normal(shape, dtype=np.float32), diameter_px * rng.uniform(0.1, 0.4))
     flecks /= max(float(flecks.std()), 1e-6)
     if rng.random() < 0.5:
         flecks = np.maximum(flecks - np.float32(rng.uniform(0.5, 2.0)), 0)
-    return np.asarray(flecks * np.float32(rng.uniform(0.05, 0.4)), dtype=np.float32)
+    if rng.random() < 0.5:
+        patches = _soften(rng.standard_normal(shape, dtype=np.float32), diameter_px * rng.uniform(1.0, 4.0))
+        flecks *= np.clip(0.5 + patches / max(float(patches.std()), 1e-6), 0, 2)
+    return np.asarray(flecks * np.float32(rng.uniform(0.05, 0.5)), dtype=np.float32)
 
 
 def ridges(shape: Shape, diameter_px: float, rng: np.random.Generator) -> Image:

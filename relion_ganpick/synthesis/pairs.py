@@ -12,7 +12,7 @@ from relion_ganpick.synthesis.scene import Scene, SceneSettings, make_scene
 Image = NDArray[np.float32]
 
 CROPS_PER_SCENE = 2
-DIAMETER_ERROR = (0.8, 1.2)
+DIAMETER_ERROR = (0.75, 1.25)
 
 
 def markers(shape: tuple[int, int], centres: NDArray[np.float64], radius_px: float) -> Image:
@@ -48,7 +48,7 @@ def markers(shape: tuple[int, int], centres: NDArray[np.float64], radius_px: flo
 def random_scene(rng: np.random.Generator, crop: int, settings: SceneSettings | None = None) -> Scene:
     """Draw a scene of random size, at the working scale but for the error of a user's diameter."""
     shape = (int(rng.integers(crop, 2 * crop + 1)), int(rng.integers(crop, 2 * crop + 1)))
-    return make_scene(shape, PARTICLE_PX * float(np.clip(rng.normal(1.0, 0.1), *DIAMETER_ERROR)), rng, settings)
+    return make_scene(shape, PARTICLE_PX * float(np.clip(rng.normal(1.0, 0.12), *DIAMETER_ERROR)), rng, settings)
 
 
 def make_batch(seed: int, step: int, batch: int, crop: int, settings: SceneSettings | None = None) -> tuple[Image, Image]:
@@ -65,21 +65,22 @@ def make_batch(seed: int, step: int, batch: int, crop: int, settings: SceneSetti
 
     Returns
     -------
-    pictures, markers
-        Twice (batch, 1, crop, crop) float32.
+    pictures, targets
+        (batch, 1, crop, crop) and (batch, 2, crop, crop) float32; the first channel of a target is the markers of the
+        particles, the second is 1 on contamination.
     """
     pictures = np.empty((batch, 1, crop, crop), np.float32)
-    targets = np.empty_like(pictures)
+    targets = np.empty((batch, 2, crop, crop), np.float32)
     for index in range(batch):
         if index % CROPS_PER_SCENE == 0:
             rng = np.random.default_rng((seed, step, index))
             scene = random_scene(rng, crop, settings)
             picture = normalise(scene.pixels)
-            target = markers(picture.shape, scene.centres, MARKER_RADIUS * PARTICLE_PX)
+            target = np.stack([markers(picture.shape, scene.centres, MARKER_RADIUS * PARTICLE_PX), scene.contaminated])
         top = int(rng.integers(0, picture.shape[0] - crop + 1))
         left = int(rng.integers(0, picture.shape[1] - crop + 1))
         turn, flip = int(rng.integers(4)), bool(rng.integers(2))
-        for source, out in ((picture, pictures), (target, targets)):
-            piece = np.rot90(source[top : top + crop, left : left + crop], turn)
-            out[index, 0] = piece[:, ::-1] if flip else piece
+        for source, out in ((picture[None], pictures), (target, targets)):
+            piece = np.rot90(source[:, top : top + crop, left : left + crop], turn, axes=(1, 2))
+            out[index] = piece[:, :, ::-1] if flip else piece
     return pictures, targets

@@ -1,0 +1,102 @@
+"""``--diameter auto``: from the settings and the micrographs of a run to settings with a number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from relion_ganpick.core.diameter import GIVE_A_NUMBER, candidate_diameters, count_sure, from_counts, make_pickers
+from relion_ganpick.core.diameter_record import DIAMETER_FILE, DiameterEstimate, read_record, write_record
+from relion_ganpick.core.engine import Task
+from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.micrograph import read_micrograph
+from relion_ganpick.core.settings import AUTO, PickSettings
+
+MOST_MICROGRAPHS = 6
+MOST_TRIED = 12
+
+
+def preferred(n_micrographs: int) -> list[int]:
+    """Order in which micrographs are looked at: six evenly chosen ones, then the others in case those cannot be used."""
+    chosen = sorted({int((k + 0.5) * n_micrographs / MOST_MICROGRAPHS) for k in range(MOST_MICROGRAPHS)}) if n_micrographs else []
+    return chosen + sorted(set(range(n_micrographs)) - set(chosen))
+
+
+def resolve_diameter(
+    settings: PickSettings,
+    tasks: Iterable[Task],
+    device: str = "auto",
+    folder: Path | None = None,
+    say: Callable[[str], None] = print,
+    reuse: bool = True,
+) -> PickSettings:
+    """Replace the diameter "auto" by an estimate; settings with a number come back as they are.
+
+    Parameters
+    ----------
+    settings
+        What to pick.
+    tasks
+        Micrographs in the order of preference, see `preferred`; the first six that can be used are looked at, and more,
+        to a dozen, while these cannot tell.
+    device
+        "auto", "cpu", "cuda" or "cuda:N".
+    folder
+        Where the estimate is taken down as ``diameter.json``.
+    say
+        Takes lines about what is done.
+    reuse
+        Whether an estimate that is in ``folder`` already is used again.
+
+    Raises
+    ------
+    GanpickError
+        If the micrographs cannot tell; the message asks for a number.
+    """
+    if settings.diameter != AUTO:
+        return settings
+    path = None if folder is None else folder / DIAMETER_FILE
+    before = read_record(path) if path is not None and reuse else None
+    if before is not None:
+        say(f"diameter {before:g} A, as estimated before (delete {path} to estimate it anew)")
+        return replace(settings, diameter=before)
+    estimate, names = _estimate(settings, tasks, device, say)
+    if path is not None:
+        write_record(path, estimate, names)
+    say(
+        f"diameter {estimate.angstrom:g} A, give or take {100 * estimate.spread:.0f} %, estimated from {estimate.n_sure} sure "
+        f"particles in {len(names)} micrographs" + (f": {path}" if path else "")
+    )
+    return replace(settings, diameter=estimate.angstrom)
+
+
+def _estimate(
+    settings: PickSettings, tasks: Iterable[Task], device: str, say: Callable[[str], None]
+) -> tuple[DiameterEstimate, list[str]]:
+    """Estimate from as many micrographs as it takes; returns their names too."""
+    candidates = candidate_diameters()
+    pickers = make_pickers(candidates, settings, device, None)
+    names, counts, areas = [], [], []
+    for task in islice(tasks, MOST_TRIED):
+        try:
+            sure, searched = count_sure(read_micrograph(task.path, task.pixel_size), pickers)
+        except GanpickError as error:
+            say(f"diameter auto: {error}")
+            continue
+        except (OSError, ValueError, MemoryError) as error:
+            say(f"diameter auto: {task.path}: cannot be read ({error or type(error).__name__})")
+            continue
+        names.append(task.name)
+        counts.append(sure)
+        areas.append(searched)
+        if len(names) >= MOST_MICROGRAPHS:
+            with suppress(GanpickError):
+                return from_counts(candidates, np.concatenate(counts), np.concatenate(areas)), names
+    if not names:
+        raise GanpickError(f"diameter auto: no micrograph could be used: {GIVE_A_NUMBER}")
+    return from_counts(candidates, np.concatenate(counts), np.concatenate(areas)), names

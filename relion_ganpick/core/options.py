@@ -1,0 +1,103 @@
+"""Settings that users can give: fields of a dataclass that know how they appear on a command line or in a form."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Option:
+    """How a setting appears to users.
+
+    Attributes
+    ----------
+    label
+        A few words for a form.
+    text
+        One sentence for a help page, with unit and default.
+    kind
+        What a word on the command line is turned into; bool makes a flag, which may also be given yes or no.
+    group
+        "main", "advanced" or "hidden".
+    choices
+        Allowed values, or empty.
+    word
+        A word that may stand in place of a value of this kind, or empty.
+    """
+
+    label: str
+    text: str
+    kind: type
+    group: str = "advanced"
+    choices: tuple[str, ...] = ()
+    word: str = ""
+
+    @property
+    def reads(self) -> Callable[[str], Any]:
+        """What turns text into a value; it has the kind's name, which argparse shows when the text is none."""
+        if self.kind is bool:
+            return yes_or_no
+        if not self.word:
+            return self.kind
+
+        def read(text: str) -> Any:
+            return text if text == self.word else self.kind(text)
+
+        read.__name__ = self.kind.__name__
+        return read
+
+    @property
+    def metavar(self) -> str | None:
+        """What stands for the value on a help page; None where the choices do."""
+        if self.choices:
+            return None
+        if self.kind is bool:
+            return "yes|no"
+        return self.kind.__name__.upper() + (f"|{self.word}" if self.word else "")
+
+
+def option(
+    default: Any, label: str, text: str, kind: type, group: str = "advanced", choices: Sequence[str] = (), word: str = ""
+) -> Any:
+    """Make a dataclass field that knows how it appears to users."""
+    return field(default=default, metadata={"option": Option(label, text, kind, group, tuple(choices), word)})
+
+
+def options_of(settings: type) -> dict[str, Option]:
+    """Options of a settings class by name, in order."""
+    return {each.name: each.metadata["option"] for each in fields(settings)}
+
+
+def add_options(parser: argparse.ArgumentParser, settings: type) -> None:
+    """Add one argument for every setting; absent ones stay out of the namespace, so that the class fills them."""
+    groups = {name: parser.add_argument_group(name) for name in ("main", "advanced")}
+    for name, each in options_of(settings).items():
+        flag: dict[str, Any] = {"nargs": "?", "const": True} if each.kind is bool else {}
+        groups[each.group].add_argument(
+            f"--{name}",
+            type=each.reads,
+            choices=each.choices or None,
+            default=argparse.SUPPRESS,
+            metavar=each.metavar,
+            help=each.text,
+            **flag,
+        )
+
+
+def yes_or_no(text: str) -> bool:
+    """Read a flag's value: forms and RELION's window can give a parameter only with one."""
+    answers = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+    if text.lower() not in answers:
+        raise argparse.ArgumentTypeError(f"{text!r}: give yes or no")
+    return answers[text.lower()]
+
+
+def settings_from(settings: type[T], namespace: argparse.Namespace) -> T:
+    """Build settings from parsed arguments; what was not given takes its default."""
+    given = vars(namespace)
+    return settings(**{name: given[name] for name in options_of(settings) if name in given})

@@ -1,0 +1,87 @@
+"""A diameter that is not known is estimated once for a CryoSPARC job, and kept for its resumption; the estimate is faked here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cryosparc_project import fake_picking, make_world
+from standin5 import Server5
+from standin_world import PROJECT, SOURCE, World
+
+from cryosparc_tool.main import main
+from relion_ganpick.core import auto_diameter
+from relion_ganpick.core.diameter_record import DIAMETER_FILE, DiameterEstimate
+from relion_ganpick.core.engine import Task
+from relion_ganpick.core.errors import GanpickError
+
+pytestmark = pytest.mark.cryosparc(5)
+WORDS = ["--project", PROJECT, "--workspace", "W1", "--job", SOURCE, "--diameter", "auto"]
+
+
+@pytest.fixture
+def world(project_folder: Path, user: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    fake_picking(monkeypatch)
+    return make_world(project_folder)
+
+
+@pytest.fixture
+def server(world: World) -> Iterator[Server5]:
+    with Server5(world) as server:
+        yield server
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
+    """Micrographs from which 30 A were estimated."""
+    seen: list[Task] = []
+
+    def estimate(_: Any, tasks: Iterator[Task], *__: Any) -> tuple[DiameterEstimate, list[str]]:
+        seen.extend(tasks)
+        assert all(task.path.is_file() for task in seen)
+        return DiameterEstimate(30.0, 0.13, 60, (24.0, 30.0, 36.0), (1.0, 2.0, 1.0)), [task.name for task in seen]
+
+    monkeypatch.setattr(auto_diameter, "_estimate", estimate)
+    return seen
+
+
+def test_estimate_decides_the_job_and_is_kept(server: Server5, user: Path, looked_at: list[Task]) -> None:
+    assert main(["--url", server.url, *WORDS]) == 0
+    (job,) = server.world.external_jobs()
+    assert [task.pixel_size for task in looked_at] == [2.5] * 3
+    assert np.allclose(job.datasets["picked_particles"]["location/min_dist_A"], 15)
+    folder = user / "cryosparc_ganpick" / f"{PROJECT}_{job.uid}"
+    assert json.loads((folder / DIAMETER_FILE).read_text())["angstrom"] == 30
+    assert json.loads((folder / "run.json").read_text())["pick"]["diameter"] == "auto"
+
+
+def test_second_run_of_the_same_settings_estimates_nothing_again(
+    server: Server5, user: Path, looked_at: list[Task], capsys: pytest.CaptureFixture[str]
+) -> None:
+    dry = ["--url", server.url, *WORDS, "--dry_run"]
+    assert main(dry) == 0
+    assert main([*dry, "--threshold", "0.9"]) == 0
+    assert len(looked_at) == 3
+    assert "diameter 30 A, as estimated before" in capsys.readouterr().out
+    assert main([*dry, "--contrast", "bright"]) == 0
+    assert len(looked_at) == 6
+
+
+def test_resumed_job_takes_the_diameter_of_its_first_run(
+    server: Server5, user: Path, looked_at: list[Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: Any) -> None:
+        raise GanpickError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cryosparc_tool.session.save", breaks)
+        assert main(["--url", server.url, *WORDS]) == 1
+    (job,) = server.world.external_jobs()
+    assert main(["--url", server.url, "--project", PROJECT, "--resume", job.uid]) == 0
+    assert len(looked_at) == 3
+    saved = server.world.external_jobs()[-1].datasets["picked_particles"]
+    assert np.allclose(saved["location/min_dist_A"], 15)
