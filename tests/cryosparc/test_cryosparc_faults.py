@@ -13,11 +13,7 @@ from standin_world import NETWORK_KINDS, PROJECT, SOURCE, Fault, World
 from cryosparc_tool import report
 from cryosparc_tool.main import main
 
-pytestmark = [
-    pytest.mark.cryosparc(5),
-    # the client leaves sockets of failed requests to the garbage collector
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.cryosparc(5)
 
 SEQUENCE = [
     "openapi", "login", "users.me", "config.get_version", "jobs.find_one", "jobs.create", "jobs.add_external_input",

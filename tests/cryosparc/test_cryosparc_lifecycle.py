@@ -21,10 +21,7 @@ from standin_world import PROJECT, SOURCE, Fault, World
 from cryosparc_tool.lifecycle import StoppedError
 from cryosparc_tool.main import main
 
-pytestmark = [
-    pytest.mark.cryosparc(5),
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.cryosparc(5)
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 

@@ -23,7 +23,6 @@ from cryosparc_tool.main import main
 
 pytestmark = [
     pytest.mark.cryosparc,
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 MAJOR = versions.client_version().major if versions.is_installed() else 0
