@@ -1,12 +1,15 @@
 """The paper's own experiments: Table 2's rows for its losses, and the pictures of Figures 5 and 6.
 
     benchmarks/paper.py SETS --out runs/paper --epochs 60 --width 16
+    benchmarks/paper.py SETS --out runs/paper --rows mean_squared own_backgrounds
     benchmarks/paper.py SETS --out runs/paper --width 64 --device cuda      (the paper's size, as written)
 
 SETS is a folder with RELION projects that hold micrographs.star, Micrographs/, truth/*.csv and set.json with diameter and
-pixel size. For each loss and seed a network is trained in OUT/<loss>-<seed> on the same pairs and for the same steps; what is
-there already is resumed, so that the table can be gathered in several sittings. A pick is right within a quarter diameter,
-matched one to one; counts are pooled over the micrographs, at the threshold of the card, where Algorithm 3 alone decides.
+pixel size. For each row and seed a network is trained in OUT/<row>-<seed> on the same pairs and for the same steps; what is
+there already is resumed, so that the table can be gathered in several sittings. The row own_backgrounds is mean_squared with
+areas without particles of the set's own micrographs, found without labels, in place of pure noise. A pick is right within a
+quarter diameter, matched one to one; counts are pooled over the micrographs, at the threshold of the card, where Algorithm 3
+alone decides.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+from relion_ganpick.commands.pair_options import find_backgrounds
 from relion_ganpick.core.device import find_device
 from relion_ganpick.core.evaluate import Figures, evaluate
 from relion_ganpick.core.localize import binarise, erode
@@ -36,9 +40,14 @@ from relion_ganpick.model.paper_train import PaperTrainer
 from relion_ganpick.model.presets import PRESETS, PaperSettings
 from relion_ganpick.report.overlays import write_overlay
 
-LOSSES = ("cross_entropy", "mean_squared", "none")
-NAMES = {"cross_entropy": "GAN + cross entropy loss", "mean_squared": "GAN + mean squared loss", "none": "L1 alone"}
-TABLE_2 = {"cross_entropy": (0.73, 0.60, 0.66), "mean_squared": (0.81, 0.63, 0.71), "none": None}
+OWN = "own_backgrounds"
+NAMES = {
+    "cross_entropy": "GAN + cross entropy loss",
+    "mean_squared": "GAN + mean squared loss",
+    "none": "L1 alone",
+    OWN: "mean squared, own areas",
+}
+TABLE_2 = {"cross_entropy": (0.73, 0.60, 0.66), "mean_squared": (0.81, 0.63, 0.71)}
 COLUMNS = ("precision", "recall", "f1")
 
 
@@ -53,36 +62,38 @@ def main() -> None:
     parser.add_argument("--learning_rate", type=float, help="Adam's (default: the preset's 2e-4)")
     parser.add_argument("--pairs", type=int, help="training pairs (default: the preset's 100)")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
-    parser.add_argument("--losses", nargs="+", choices=LOSSES, default=LOSSES)
+    parser.add_argument("--rows", nargs="+", choices=NAMES, default=list(NAMES), metavar="ROW", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--j", type=int, default=2, help="threads")
     args = parser.parse_args()
     torch.set_num_threads(args.j)
     rows: dict[str, list[Figures]] = {}
-    for loss in args.losses:
+    for row in args.rows:
         for seed in range(1, args.seeds + 1):
-            weights = trained(settings_of(args, loss, seed), args.out / f"{loss}-{seed}", args.device)
+            weights = trained(settings_of(args, row, seed), args.out / f"{row}-{seed}", args.device)
             figures = evaluate(list(picked(args.sets / args.set, weights, args.device)))
-            rows.setdefault(loss, []).append(figures)
-            print(f"{loss} seed {seed}: P {figures.precision:.3f} R {figures.recall:.3f} F1 {figures.f1:.3f}", flush=True)
+            rows.setdefault(row, []).append(figures)
+            print(f"{row} seed {seed}: P {figures.precision:.3f} R {figures.recall:.3f} F1 {figures.f1:.3f}", flush=True)
     folder = args.sets / args.set
     first = sorted((folder / "Micrographs").glob("*.mrc"))[0]
-    draw(folder, first, args.out / f"{args.losses[0]}-1" / "paper.safetensors", args)
+    draw(folder, first, args.out / f"{args.rows[0]}-1" / "paper.safetensors", args)
     report(rows, args)
 
 
-def settings_of(args: argparse.Namespace, loss: str, seed: int) -> PaperSettings:
-    """Make the settings of one run; only the loss and the seed differ."""
+def settings_of(args: argparse.Namespace, row: str, seed: int) -> PaperSettings:
+    """Make the settings of one run; only the loss or the backgrounds, and the seed differ."""
     preset = PRESETS["paper"]
     assert isinstance(preset, PaperSettings)
     given = {name: getattr(args, name) for name in ("epochs", "pairs", "learning_rate") if getattr(args, name) is not None}
-    return replace(preset, width=args.width, discriminator_width=args.width, adversarial_loss=loss, seed=seed, **given)
+    own = {"backgrounds": str(args.sets / args.set / "micrographs.star")} if row == OWN else {"adversarial_loss": row}
+    return replace(preset, width=args.width, discriminator_width=args.width, seed=seed, **own, **given)
 
 
 def trained(settings: PaperSettings, folder: Path, device: str) -> Path:
     """Train in a folder, or go on there; returns the weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    run = PaperTrainer(settings, folder, find_device(device))
+    areas = find_backgrounds(settings.backgrounds, settings, folder / "backgrounds.png") if settings.backgrounds else []
+    run = PaperTrainer(settings, folder, find_device(device), areas)
     if (folder / "checkpoint.pt").exists():
         run.resume()
     return run.run()
@@ -131,11 +142,11 @@ def report(rows: dict[str, list[Figures]], args: argparse.Namespace) -> None:
     print(f"\n{args.set}, width {args.width}, {args.epochs or 200} epochs, {args.seeds} seeds, mean +- standard deviation")
     print(f"{'':26} {'precision':>15} {'recall':>15} {'F1':>15}   paper: P, R, F1")
     table: dict[str, dict[str, list[float]]] = {}
-    for loss, figures in rows.items():
-        table[loss] = {column: [getattr(each, column) for each in figures] for column in COLUMNS}
-        cells = " ".join(f"{_with_spread(values):>15}" for values in table[loss].values())
-        paper = TABLE_2[loss]
-        print(f"{NAMES[loss]:26} {cells}   " + (", ".join(f"{value:.2f}" for value in paper) if paper else "-"))
+    for row, figures in rows.items():
+        table[row] = {column: [getattr(each, column) for each in figures] for column in COLUMNS}
+        cells = " ".join(f"{_with_spread(values):>15}" for values in table[row].values())
+        paper = TABLE_2.get(row)
+        print(f"{NAMES[row]:26} {cells}   " + (", ".join(f"{value:.2f}" for value in paper) if paper else "-"))
     (args.out / "table.json").write_text(
         json.dumps({"arguments": vars(args) | {"sets": None, "out": None}, "table": table}, indent=1)
     )

@@ -189,7 +189,7 @@ def test_backgrounds_come_from_the_users_micrographs(tmp_path: Path, capsys: pyt
     assert json.loads((run / "paper.json").read_text())["data"].endswith("areas without particles of m.star")
 
 
-def test_benchmark_trains_with_each_loss_and_prints_the_table_beside_the_papers(
+def test_benchmark_trains_every_row_and_prints_the_table_beside_the_papers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     size = ["--n", "1", "--width", "600", "--height", "500", "--angpix", "4", "--diameter", "120", "--clean"]
@@ -208,7 +208,11 @@ def test_benchmark_trains_with_each_loss_and_prints_the_table_beside_the_papers(
         (row,) = [line for line in lines if line.startswith(f"GAN + {name} loss")]
         assert row.endswith(paper)
     assert any(line.startswith("L1 alone") for line in lines)
+    assert any(line.startswith("mean squared, own areas") and line.endswith("   -") for line in lines)
     table = json.loads((out / "table.json").read_text())["table"]
-    assert {loss: len(values["f1"]) for loss, values in table.items()} == {"cross_entropy": 1, "mean_squared": 1, "none": 1}
+    rows = ("cross_entropy", "mean_squared", "none", "own_backgrounds")
+    assert {row: len(values["f1"]) for row, values in table.items()} == dict.fromkeys(rows, 1)
+    settings = json.loads((out / "own_backgrounds-1/paper.json").read_text())["training"]
+    assert settings["backgrounds"] == str(tmp_path / "sets/made/micrographs.star")
     for name in ("figure5.png", "figure6.png", "figure6_picks.png"):
         assert cv2.imread(str(out / name)) is not None
