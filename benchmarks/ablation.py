@@ -6,9 +6,10 @@
 
 Each run is in OUT/<variant>-<seed>. What is there is resumed, or only measured again where the weights are new, so that
 the table can be gathered in several sittings. All variants are measured on one and the same stream of held-out scenes with
-everything in them, whatever the variant was trained on: "scenes" is F1 at the best of 39 thresholds, AP average precision. On
-real sets F1 is at the variant's own default threshold, which its own scenes have calibrated; "/mic" is picks per micrograph on
-sets without particles.
+everything in them, whatever the variant was trained on: "scenes" is F1 at the best of 39 thresholds, AP average precision,
+"AP raw" the same of the markers' heights, as if there were no rescorer. On
+real sets F1 is at the variant's own default threshold, which its own scenes have calibrated; "/mic" is picks per micrograph
+on sets without particles.
 """
 
 from __future__ import annotations
@@ -72,6 +73,9 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
     parser.add_argument("--steps", type=int, default=1500, help="updates of every run (default: 1500)")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
+    parser.add_argument("--batch", type=int, default=default().batch, help="pairs per update (default: the preset's)")
+    parser.add_argument("--calibration", type=int, default=400, help="scenes that calibrate each run (default: 400)")
+    parser.add_argument("--j", type=int, default=2, help="threads (default: 2)")
     parser.add_argument("--scenes", type=int, default=192, help="held-out scenes that judge (default: 192)")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, default=1, help="processes that make pictures (default: 1)")
@@ -82,20 +86,22 @@ def main() -> None:
         return
     if args.out is None:
         parser.error("give --out")
+    torch.set_num_threads(args.j)
     sets = real_sets(args.sets)
     table: dict[str, list[dict[str, float]]] = {}
     for seed in range(1, args.seeds + 1):
         for name in args.variants:
-            weights = trained(settings_of(name, args.steps, seed), args.out / f"{name}-{seed}", args)
+            settings = settings_of(name, args.steps, seed, batch=args.batch, calibration_scenes=args.calibration)
+            weights = trained(settings, args.out / f"{name}-{seed}", args)
             row = measured(weights, sets, args.scenes, args.device)
             table.setdefault(name, []).append(row)
             print(f"{name} seed {seed}: " + ", ".join(f"{column} {value:.3f}" for column, value in row.items()), flush=True)
     report(table, args)
 
 
-def settings_of(variant: str, steps: int, seed: int) -> TrainSettings:
+def settings_of(variant: str, steps: int, seed: int, **size: int) -> TrainSettings:
     """Make the settings of one run."""
-    return VARIANTS[variant](replace(default(), steps=steps, seed=seed))
+    return VARIANTS[variant](replace(default(), steps=steps, seed=seed, **size))
 
 
 def trained(settings: TrainSettings, folder: Path, args: argparse.Namespace) -> Path:
@@ -121,8 +127,9 @@ def measured(weights: Path, sets: list[RealSet], n_scenes: int, device: str) -> 
     if known.exists() and (saved := json.loads(known.read_text()))["of"] == key:
         return dict(saved["figures"])
     where = find_device(device)
-    items = pick_held_out(model.generator.to(where), where, FIXED_SEED, range(n_scenes), default().scene).items
-    figures = {"scenes": best_threshold(items)[1].f1, "AP": average_precision(items)}
+    held_out = pick_held_out(model.generator.to(where), where, FIXED_SEED, range(n_scenes), default().scene)
+    items = held_out.rescored(model.rescorer)
+    figures = {"scenes": best_threshold(items)[1].f1, "AP": average_precision(items), "AP raw": average_precision(held_out.items)}
     for each in sets:
         picker = Picker(PickSettings(diameter=each.diameter), device, model)
         found = evaluate([each.item(*picks) for picks in each.picked(picker)], picker.threshold)
@@ -134,7 +141,7 @@ def measured(weights: Path, sets: list[RealSet], n_scenes: int, device: str) -> 
 def report(table: dict[str, list[dict[str, float]]], args: argparse.Namespace) -> None:
     """Print mean and standard deviation of every variant, and write all figures as JSON."""
     columns = list(next(iter(table.values()))[0])
-    print(f"\n{args.steps} steps, {args.seeds} seeds, mean +- standard deviation")
+    print(f"\n{args.steps} steps of {args.batch} pairs, {args.seeds} seeds, mean +- standard deviation")
     print(f"{'':18s} " + " ".join(f"{column:>16s}" for column in columns))
     for name, found in table.items():
         print(f"{name:18s} " + " ".join(f"{with_spread([row[column] for row in found]):>16s}" for column in columns))

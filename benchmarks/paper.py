@@ -117,7 +117,8 @@ def draw(folder: Path, path: Path, weights: Path, args: argparse.Namespace) -> N
     picker = Picker(PickSettings(diameter=info["diameter"], model=str(weights)), args.device)
     micrograph: Micrograph = read_micrograph(path, info["angpix"])
     prepared = picker.prepare(micrograph)
-    marked = picker.mark(prepared.picture)
+    outputs = picker.mark(prepared.picture)
+    marked = outputs[0]
     output = np.clip(prepared.picture - marked, 0, 1)
     figure, axes = plt.subplots(1, 2, figsize=(9, 3))
     for axis, picture, title in zip(axes, (prepared.picture, output), ("(a) input", "(b) output"), strict=True):
@@ -130,7 +131,7 @@ def draw(folder: Path, path: Path, weights: Path, args: argparse.Namespace) -> N
     stages = [np.rint(255 * each).astype(np.uint8) for each in (prepared.picture, output, np.clip(marked, 0, 1))]
     stages += [binary, erode(binary, picker.settings.erosion)]
     cv2.imwrite(str(args.out / "figure6.png"), np.hstack([np.pad(stage, 4, constant_values=255) for stage in stages]))
-    picks = picker.locate(prepared, marked)
+    picks = picker.locate(prepared, outputs)
     write_overlay(micrograph.pixels, picks, info["diameter"] / info["angpix"], args.out / "figure6_picks.png")
     print(
         f"figures 5 and 6: {args.out}/figure5.png, figure6.png (input, output, input - output, binary, eroded), figure6_picks.png"

@@ -15,27 +15,30 @@ from relion_ganpick.cli import main
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.preprocess import PARTICLE_PX, normalise
 from relion_ganpick.model.adapt import adapt, agreement
-from relion_ganpick.model.lessons import AdaptSettings, lesson
-from relion_ganpick.model.weights import load_model
+from relion_ganpick.model.averages import HALF
+from relion_ganpick.model.lessons import AdaptSettings, Lesson, lesson, lesson_batch
+from relion_ganpick.model.weights import Card, Model, load_model
 from relion_ganpick.relion.project import ProjectSettings, write_project
 from relion_ganpick.synthesis.scene import CLEAN, make_scene
 
 CPU = torch.device("cpu")
-STRAIGHT = {"raw": [0.0, 1.0], "score": [0.0, 1.0]}
+STRAIGHT: dict[str, list[float]] = {"raw": [0.0, 1.0], "score": [0.0, 1.0]}
 SHORT = AdaptSettings(rounds=1, steps=2, batch=4, crop=96, calibration_scenes=3)
 EASY = replace(CLEAN, contrast=(2.5, 2.5), area_density=(0.3, 0.3), spacing=(0.9, 1.0), molecule="globule")
 
 
 class Painted(nn.Module):
-    """A generator that marks what is bright in the picture: its marks are known beforehand."""
+    """A generator that marks what is bright in the picture as particles and what is dark as contamination."""
 
     stride = 1
 
     def mark(self, picture: Tensor) -> Tensor:
-        return picture.clamp(0, 1)
+        return torch.cat([picture.clamp(0, 1), (picture < 0.2).float()], dim=1)
 
-    def contamination(self, picture: Tensor) -> Tensor:
-        return (picture < 0.2).float()
+
+def model_of(generator: nn.Module) -> Model:
+    """A model whose figure of merit is the height of a mark."""
+    return Model(generator, Card("painted", "default", {"kind": "unet"}, {}, "", 0, {}, 0.5, STRAIGHT))
 
 
 def spots(*heights: float) -> np.ndarray:
@@ -52,8 +55,8 @@ def pictures(n: int) -> list[np.ndarray]:
 
 
 def test_lesson_tells_sure_particles_from_unsure_ones_and_background() -> None:
-    found, n_sure = lesson(Painted(), spots(1.0, 0.6, 0.1), AdaptSettings(), CPU, STRAIGHT)
-    assert n_sure == 1
+    found = lesson(model_of(Painted()), spots(1.0, 0.6, 0.1), AdaptSettings(), CPU)
+    np.testing.assert_allclose(found.centres, [[20, 32]], atol=0.1)
     assert found.marker[32, 20] == 1
     assert found.marker[:, 40:].max() == 0
     assert found.weight[32, 20] == 1
@@ -62,8 +65,36 @@ def test_lesson_tells_sure_particles_from_unsure_ones_and_background() -> None:
     np.testing.assert_array_equal(found.contaminated, found.picture < 0.2)
 
 
+def test_lessons_get_average_particles_where_nothing_is_known_against_them() -> None:
+    picture = np.zeros((96, 96), np.float32)
+    forbidden = np.zeros_like(picture)
+    forbidden[:48] = 1
+    shape = np.zeros((1, 2 * HALF + 1, 2 * HALF + 1), np.float32)
+    shape[:, HALF - 5 : HALF + 6, HALF - 5 : HALF + 6] = -1
+    settings = AdaptSettings(batch=4, crop=96, synthetic_share=0.0, pasted=4, contrast=(2.0, 2.0), spacing=(1.0, 1.1))
+    for contaminated, weight in ((forbidden, np.ones_like(picture)), (np.zeros_like(picture), 1 - forbidden)):
+        taken = Lesson(picture, np.array([[40.0, 70.0]]), np.zeros_like(picture), weight, contaminated)
+        pictures, targets, weights = (np.asarray(each) for each in lesson_batch([taken], shape, settings, 3))
+        assert 0 < targets[:, 0].sum() < 4 * 4 * np.pi * (PARTICLE_PX / 4 + 1) ** 2
+        assert targets[:, 0][(targets[:, 1] > 0) | (weights[:, 0] < 1)].max() == 0
+        np.testing.assert_allclose(pictures[:, 0][targets[:, 0] == 1], -2, atol=1e-5)
+    assert not picture.any()
+
+
+def test_lessons_without_average_particles_are_the_micrograph() -> None:
+    picture = np.random.default_rng(1).normal(size=(96, 96)).astype(np.float32)
+    settings = AdaptSettings(batch=2, crop=96, synthetic_share=0.0, pasted=0)
+    zero = np.zeros_like(picture)
+    given = Lesson(picture, np.empty((0, 2)), zero, np.ones_like(picture), zero)
+    pictures, targets, _ = lesson_batch([given], np.zeros((1, 2 * HALF + 1, 2 * HALF + 1), np.float32), settings, 1)
+    for found in pictures[:, 0].numpy():
+        turned = [np.rot90(each, k) for k in range(4) for each in (picture, picture[:, ::-1])]
+        assert any(np.array_equal(found, each) for each in turned)
+    assert not targets.any()
+
+
 def test_a_model_that_does_not_mind_turning_agrees_with_itself() -> None:
-    assert agreement(Painted(), [spots(1.0, 1.0, 0.9)], CPU, STRAIGHT, 0.5) == 1.0
+    assert agreement(model_of(Painted()), [spots(1.0, 1.0, 0.9)], CPU) == 1.0
 
 
 def test_a_model_that_marks_a_corner_does_not() -> None:
@@ -73,7 +104,7 @@ def test_a_model_that_marks_a_corner_does_not() -> None:
             marked[..., 8:16, 8:16] = 1
             return marked
 
-    assert agreement(Corner(), [np.zeros((80, 80), np.float32)], CPU, STRAIGHT, 0.5) == 0.0
+    assert agreement(model_of(Corner()), [np.zeros((80, 80), np.float32)], CPU) == 0.0
 
 
 def test_fine_tuning_leaves_the_given_model_alone_and_repeats_for_a_seed() -> None:

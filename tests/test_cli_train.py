@@ -16,7 +16,7 @@ from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.model import weights
 from relion_ganpick.model.networks import UNetGenerator
 from relion_ganpick.model.presets import PaperSettings, TrainSettings
-from relion_ganpick.model.weights import Card, save_model
+from relion_ganpick.model.weights import Card, Model, save_model
 from relion_ganpick.synthesis.scene import SceneSettings
 
 TINY = ["--width", "4", "--levels", "2", "--discriminator_width", "4", "--steps", "2", "--batch", "2", "--crop", "32"]
@@ -30,7 +30,8 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     calibration = {"raw": [0.0, 1.0], "score": [0.0, 1.0]}
     network = {"kind": "unet", "width": 4, "levels": 2}
     figures = {"f1": 0.625, "average_precision": 0.5}
-    save_model(UNetGenerator(4, 2), Card("tiny", "default", network, {}, "none", 7, figures, 0.25, calibration), tmp_path)
+    card = Card("tiny", "default", network, {}, "none", 7, figures, 0.25, calibration)
+    save_model(Model(UNetGenerator(4, 2), card), tmp_path)
     monkeypatch.setattr(weights, "SHIPPED", tmp_path)
     return tmp_path
 

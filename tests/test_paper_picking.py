@@ -97,7 +97,7 @@ def test_default_model_offers_both_localisations() -> None:
     assert (peaks.settings.localization, found.settings.localization) == ("peaks", "regions")
     prepared = found.prepare(micrograph)
     marked = found.mark(prepared.picture)
-    n_regions = len(regions(marked, RegionSettings()))
+    n_regions = len(regions(marked[0], RegionSettings()))
     picks = found.pick(micrograph)
     assert 0.7 * len(peaks.pick(micrograph).above(0.5)) < len(picks) <= n_regions
     assert (
@@ -130,7 +130,7 @@ def test_papers_weights_survive_the_disk(tmp_path: Path) -> None:
     card = Card(
         "p", "paper", {"kind": "paper", "width": 2, "levels": 5}, {}, "", 0, {}, 0.0, {"raw": [0, 1], "score": [0, 1]}, "regions"
     )
-    loaded = load_model(str(save_model(generator, card, tmp_path)))
+    loaded = load_model(str(save_model(Model(generator, card), tmp_path)))
     assert loaded.card.localization == "regions"
     picture = torch.rand(1, 1, 64, 64)
     with torch.inference_mode():

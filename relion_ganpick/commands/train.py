@@ -39,7 +39,8 @@ TEXTS = {
     "backgrounds": BACKGROUNDS,
     "validate_every": "steps between validations and checkpoints",
     "validation_scenes": "number of held-out scenes",
-    "calibration_scenes": "number of further held-out scenes that calibrate the figure of merit",
+    "calibration_scenes": "number of further held-out scenes that rescorer and figure of merit are fitted to",
+    "rescorers": "networks that judge candidates beside each other, whose log odds are averaged; 0: none",
     "validation_pairs": "number of held-out pairs",
     "seed": "names all random streams",
     "scene": "what the synthetic micrographs hold",
@@ -47,7 +48,7 @@ TEXTS = {
 }
 COUNTS = ("steps", "epochs", "batch", "validate_every", "validation_scenes", "calibration_scenes", "validation_pairs")
 AT_LEAST_ONE = ("width", "levels", "discriminator_width", *COUNTS)
-NOT_NEGATIVE = ("adversarial_weight", "l1_weight", "entropy_weight", "contamination_weight", "seed")
+NOT_NEGATIVE = ("adversarial_weight", "l1_weight", "entropy_weight", "contamination_weight", "rescorers", "seed")
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -109,7 +109,7 @@ def adapted_model(picker: Picker, pictures: Iterable[Image], settings: AdaptSett
     if adapted is None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    return save_model(adapted.generator, adapted.card, folder)
+    return save_model(adapted, folder)
 
 
 def choose_model(picker: Picker, candidates: Candidates, options: AdaptOptions, folder: Path, say: Say, complain: Say) -> Model:

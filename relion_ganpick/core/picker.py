@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from relion_ganpick.core.calibration import rescored
 from relion_ganpick.core.device import fastest_type, find_device
 from relion_ganpick.core.equalise import PAPER_SIDE, as_input, preprocess
 from relion_ganpick.core.errors import GanpickError
@@ -160,7 +159,7 @@ class Picker:
         return Prepared(picture, scale, area, shape, pixel_size)
 
     def mark(self, picture: Image) -> Image:
-        """Mark one prepared picture, (h, w) float32 -> (h, w) float32 probability of a marker."""
+        """Mark one prepared picture, (h, w) float32 -> (c, h, w) float32, the generator's outputs; the first is the markers."""
         return self.mark_batch([picture])[0]
 
     def mark_batch(self, pictures: Sequence[Image]) -> list[Image]:
@@ -170,10 +169,10 @@ class Picker:
         return [by_tiles(each, lambda tile: self._run(tile[None])[0], TILE_CORE, TILE_MARGIN) for each in pictures]
 
     def locate(self, prepared: Prepared, marked: Image) -> Picks:
-        """Turn markers into picks in pixels of the file, with calibrated figures of merit, best first."""
+        """Turn what `mark` gave into picks in pixels of the file, with calibrated figures of merit, best first."""
         settings, pixel_size = self.settings, prepared.pixel_size
-        picks = prepared.scale.to_file(self._find(prepared, marked))
-        picks = rescored(picks, prepared.picture.size / PARTICLE_PX**2, self.model.card.calibration)
+        picks = self.model.rescored(self._find(prepared, marked[0]), prepared.picture, marked)
+        picks = prepared.scale.to_file(picks)
         picks = Picks(picks.x + prepared.area.left, picks.y + prepared.area.top, np.round(picks.score, 4))
         picks = picks.inside(*_allowed(prepared, settings))
         return picks.rounded().thinned(settings.min_distance_angstrom / pixel_size)
@@ -195,12 +194,12 @@ class Picker:
         return as_input(preprocess(-inside if self.settings.contrast == "bright" else inside))
 
     def _run(self, batch: Image) -> Image:
-        """Run the generator, (n, h, w) -> (n, h, w); sides are continued by reflection to what it can halve."""
+        """Run the generator, (n, h, w) -> (n, c, h, w); sides are continued by reflection to what it can halve."""
         height, width = batch.shape[1:]
         padded = np.pad(batch, ((0, 0), (0, -height % self.stride), (0, -width % self.stride)), "symmetric")
         with torch.inference_mode():
             tensor = torch.from_numpy(padded)[:, None].to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
-            marked = self._generator.mark(tensor)[:, 0, :height, :width]
+            marked = self._generator.mark(tensor)[:, :, :height, :width]
         return np.asarray(marked.cpu().numpy())
 
 

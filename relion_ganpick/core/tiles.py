@@ -46,8 +46,12 @@ def tiles(shape: tuple[int, int], core: int, margin: int) -> Iterator[Tile]:
 
 
 def by_tiles(picture: Image, function: Callable[[Image], Image], core: int, margin: int) -> Image:
-    """Apply a function (h, w) -> (h, w) to a picture tile by tile."""
-    out = np.empty_like(picture)
+    """Apply a function (h, w) -> (..., h, w) to a picture tile by tile."""
+    out: Image | None = None
     for tile in tiles((picture.shape[0], picture.shape[1]), core, margin):
-        out[tile.keep] = function(picture[tile.read])[tile.within]
+        found = function(picture[tile.read])
+        if out is None:
+            out = np.empty((*found.shape[:-2], *picture.shape), found.dtype)
+        out[(..., *tile.keep)] = found[(..., *tile.within)]
+    assert out is not None
     return out

@@ -10,7 +10,7 @@ those micrographs are turned.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from relion_ganpick.core.calibration import rescored
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.evaluate import evaluate
 from relion_ganpick.core.localize import peaks
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.core.settings import MIN_DISTANCE_DIAMETERS
+from relion_ganpick.model.averages import class_averages, pooled
 from relion_ganpick.model.lessons import AdaptSettings, Lesson, lesson, lesson_batch, turned_mark
-from relion_ganpick.model.validate import calibrate, pick_held_out, reliability
+from relion_ganpick.model.validate import calibrate, figures_of, pick_held_out, reliability
 from relion_ganpick.model.weights import Model
 
 Image = NDArray[np.float32]
@@ -74,58 +74,51 @@ def adapt(
     settings, device = settings or AdaptSettings(), device or torch.device("cpu")
     learned, judged = _split(pictures, settings)
     generator = copy.deepcopy(model.generator).to(device).requires_grad_(True)
-    calibration, threshold = model.card.calibration, model.card.threshold
-    before = agreement(model.generator.to(device), judged, device, calibration, threshold)
+    current, n_scenes = replace(model, generator=generator), settings.calibration_scenes
+    before = agreement(current, judged, device)
     for number in range(settings.rounds):
-        lessons = [lesson(generator, picture, settings, device, calibration) for picture in learned]
-        n_sure = sum(int(each[1]) for each in lessons)
+        lessons = [lesson(current, picture, settings, device) for picture in learned]
+        n_sure = sum(len(each.centres) for each in lessons)
         if n_sure < max(FEWEST_SURE, FEWEST_PER_MICROGRAPH * len(learned)):
             raise GanpickError(
                 f"only {n_sure} sure particles in {len(learned)} micrographs, at least {FEWEST_SURE} and on average "
                 f"{FEWEST_PER_MICROGRAPH} on each are needed to adapt: give more and fuller micrographs, or check the diameter"
             )
-        loss = _fine_tune(generator, [each[0] for each in lessons], settings, number, device)
+        shapes = class_averages(pooled([each.picture for each in lessons], [each.centres for each in lessons]), settings.seed)
+        loss = _fine_tune(generator, lessons, shapes, settings, number, device)
         say(f"adapt: round {number + 1} of {settings.rounds}: {n_sure} sure particles, loss {loss:.4f}")
         generator.eval()
-        n_scenes = settings.calibration_scenes
-        calibration, threshold, figures = calibrate(pick_held_out(generator, device, settings.seed, range(n_scenes)))
+        calibration, threshold = calibrate(pick_held_out(generator, device, settings.seed, range(n_scenes)), model.rescorer)
+        current = replace(current, card=replace(model.card, calibration=calibration, threshold=threshold))
     generator.requires_grad_(False)
-    others = pick_held_out(generator, device, settings.seed, range(n_scenes, n_scenes + max(n_scenes // 2, 1)))
-    after = agreement(generator, judged, device, calibration, threshold)
+    after = agreement(current, judged, device)
     say(f"adapt: picks of turned micrographs agree to {before:.4f} before and {after:.4f} after ({len(judged)} held back)")
     if after < before + LEAST_GAIN:
         return None
+    others = pick_held_out(generator, device, settings.seed, range(n_scenes, n_scenes + max(n_scenes // 2, 1)))
+    items = others.rescored(model.rescorer, current.card.calibration)
     card = replace(
-        model.card,
+        current.card,
         name=f"{model.card.name}-adapted",
-        calibration=calibration,
-        reliability=reliability(others, calibration),
-        threshold=threshold,
-        metrics=figures | {"agreement_before": round(before, 4), "agreement": round(after, 4)},
+        reliability=reliability(items),
+        metrics=figures_of(items, current.card.threshold) | {"agreement_before": round(before, 4), "agreement": round(after, 4)},
         training=model.card.training | {"adapted": asdict(settings) | {"from": model.card.sha256}},
         data=model.card.data + f"; adapted without labels to {len(learned)} micrographs of the user",
     )
-    return Model(generator.cpu(), card)
+    return replace(current, generator=generator.cpu(), card=card)
 
 
-def agreement(
-    generator: nn.Module,
-    pictures: Sequence[Image],
-    device: torch.device,
-    calibration: Mapping[str, Sequence[float]],
-    threshold: float,
-) -> float:
+def agreement(model: Model, pictures: Sequence[Image], device: torch.device) -> float:
     """Tell how well the picks of each rotation agree with the others': mean F1 at a quarter diameter, no label needed.
 
     An unsure model finds other particles when the picture is turned; so does one that follows the noise.
     """
     items: list[tuple[Picks, NDArray[np.float64], float]] = []
     for picture in pictures:
-        area = picture.size / PARTICLE_PX**2
-        found = [
-            rescored(peaks(marked, PARTICLE_PX, MIN_DISTANCE_DIAMETERS * PARTICLE_PX), area, calibration).above(threshold)
-            for marked in turned_mark(generator, picture, device)
-        ]
+        found = []
+        for marked in turned_mark(model.generator, picture, device):
+            candidates = peaks(marked[0], PARTICLE_PX, MIN_DISTANCE_DIAMETERS * PARTICLE_PX)
+            found.append(model.rescored(candidates, picture, marked).above(model.card.threshold))
         items += [(a, b.xy, PARTICLE_PX / 4) for a, b in zip(found, found[1:] + found[:1], strict=True)]
     return evaluate(items).f1
 
@@ -141,7 +134,9 @@ def _split(pictures: Sequence[Image], settings: AdaptSettings) -> tuple[list[Ima
     return [pictures[k] for k in order[n_judged:]], [pictures[k] for k in order[:n_judged]]
 
 
-def _fine_tune(generator: nn.Module, lessons: list[Lesson], settings: AdaptSettings, number: int, device: torch.device) -> float:
+def _fine_tune(
+    generator: nn.Module, lessons: list[Lesson], shapes: Image, settings: AdaptSettings, number: int, device: torch.device
+) -> float:
     """Update the generator on crops of the lessons and synthetic pairs; returns the mean loss of the last tenth."""
     generator.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(generator.parameters(), settings.learning_rate, (0.5, 0.999))
@@ -150,7 +145,9 @@ def _fine_tune(generator: nn.Module, lessons: list[Lesson], settings: AdaptSetti
     for step in range(settings.steps):
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * min(1.0, 2 * (1 - step / settings.steps))
-        picture, target, weight = (each.to(device) for each in lesson_batch(lessons, settings, number * settings.steps + step))
+        picture, target, weight = (
+            each.to(device) for each in lesson_batch(lessons, shapes, settings, number * settings.steps + step)
+        )
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             logits = generator(picture.contiguous(memory_format=torch.channels_last))
         loss = _weighted_loss(logits[:, :1].float(), target[:, :1], weight)

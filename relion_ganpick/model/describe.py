@@ -8,6 +8,7 @@ from torch import nn
 
 from relion_ganpick.model.networks import PatchDiscriminator, UNetGenerator, n_parameters
 from relion_ganpick.model.paper_networks import PaperGenerator
+from relion_ganpick.model.rescorer import Rescorer
 from relion_ganpick.model.weights import Card, build_generator
 
 POOL = nn.MaxPool2d(2)
@@ -57,6 +58,9 @@ def describe(card: Card) -> list[str]:
             f"{name}: {n_parameters(network)} parameters, {len([p for p in path if p is not POOL])} convolutions in a row, "
             f"receptive field {side} x {side} pixels"
         )
+    if card.rescorer:
+        rescorer = Rescorer(**card.rescorer)
+        lines.append(f"rescorer: {n_parameters(rescorer)} parameters in {len(rescorer.members)} members")
     return lines
 
 

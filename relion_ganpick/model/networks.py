@@ -60,13 +60,15 @@ class UNetGenerator(nn.Module):
         return logits
 
     def mark(self, picture: Tensor) -> Tensor:
-        """Give the probability of a marker, 0 where contamination is likelier than not, (n, 1, h, w) -> (n, 1, h, w) float32."""
-        probability = torch.sigmoid(self(picture).float())
-        return probability[:, :1] * (probability[:, 1:] < CONTAMINATED) if self.outputs > 1 else probability
+        """Give the probability of a marker and, with two outputs, of contamination, (n, 1, h, w) -> (n, outputs, h, w) float32.
 
-    def contamination(self, picture: Tensor) -> Tensor:
-        """Give the probability of contamination, (n, 1, h, w) -> (n, 1, h, w) float32; 0 without a second output."""
-        return torch.sigmoid(self(picture)[:, 1:].float()) if self.outputs > 1 else torch.zeros_like(picture)
+        Where contamination is likelier than not, that of a marker is 0.
+        """
+        probability = torch.sigmoid(self(picture).float())
+        if self.outputs == 1:
+            return probability
+        marker, contamination = probability[:, :1], probability[:, 1:]
+        return torch.cat([marker * (contamination < CONTAMINATED), contamination], dim=1)
 
 
 class PatchDiscriminator(nn.Module):

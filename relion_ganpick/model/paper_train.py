@@ -13,15 +13,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from relion_ganpick.core.equalise import Grey, as_input
-from relion_ganpick.core.evaluate import average_precision, evaluate
 from relion_ganpick.core.localize import regions
 from relion_ganpick.model.losses import data_loss, discriminator_loss, generator_loss, generator_objective
 from relion_ganpick.model.networks import PatchDiscriminator
 from relion_ganpick.model.paper_networks import PaperGenerator, initialise
 from relion_ganpick.model.presets import PaperSettings
 from relion_ganpick.model.run import TrainingRun
-from relion_ganpick.model.validate import HeldOut, Item, calibrate, mark
-from relion_ganpick.model.weights import Card, save_model
+from relion_ganpick.model.validate import HeldOut, Item, calibrate, figures_of, mark
+from relion_ganpick.model.weights import Card, Model, save_model
 from relion_ganpick.synthesis.paper import HELD_OUT, TRAINING, Pair, make_pair
 
 ORDER_STREAM, DROPOUT_STREAM = 10, 11
@@ -140,7 +139,7 @@ class PaperTrainer(TrainingRun):
 
     def validate(self) -> dict[str, float]:
         """Pick the held-out pairs by Algorithm 3: precision, recall and F1 at a quarter of the shapes' diameter."""
-        return _figures(self._items())
+        return figures_of(self._items(), 0.0)
 
     def finish(self) -> Path:
         """Calibrate on held-out pairs and save the generator with its card.
@@ -148,7 +147,7 @@ class PaperTrainer(TrainingRun):
         Algorithm 3 accepts or rejects a region by its area, so that the threshold of the figure of merit is 0.
         """
         settings, items = self.settings, self._items()
-        calibration, _, _ = calibrate(HeldOut(items, []))
+        calibration, _ = calibrate(HeldOut(items, []))
         where = f"areas without particles of {Path(settings.backgrounds).name}" if settings.backgrounds else "pure noise"
         card = Card(
             name=settings.preset,
@@ -157,26 +156,16 @@ class PaperTrainer(TrainingRun):
             training=asdict(settings),
             data=f"{settings.pairs} synthetic pairs (relion_ganpick.synthesis.paper) on backgrounds of {where}",
             steps=self.step,
-            metrics=_figures(items),
+            metrics=figures_of(items, 0.0),
             threshold=0.0,
             calibration=calibration,
             localization="regions",
         )
-        return save_model(self.generator, card, self.folder)
+        return save_model(Model(self.generator, card), self.folder)
 
     def _items(self) -> list[Item]:
         self.generator.eval()
         return [
-            (regions(mark(self.generator, as_input(pair.picture), self.device)), pair.centres, pair.diameter / 4)
+            (regions(mark(self.generator, as_input(pair.picture), self.device)[0]), pair.centres, pair.diameter / 4)
             for pair in self.held_out
         ]
-
-
-def _figures(items: list[Item]) -> dict[str, float]:
-    figures = evaluate(items)
-    return {
-        "f1": round(figures.f1, 4),
-        "precision": round(figures.precision, 4),
-        "recall": round(figures.recall, 4),
-        "average_precision": round(average_precision(items), 4),
-    }

@@ -45,7 +45,9 @@ class TrainSettings:
     validation_scenes
         Number of held-out scenes.
     calibration_scenes
-        Number of further held-out scenes that calibrate the figure of merit at the end.
+        Number of further held-out scenes that rescorer and calibration are fitted to at the end.
+    rescorers
+        Members of the rescorer, which judges a micrograph's candidates beside each other; with 0 there is none.
     seed
         Names all random streams.
     scene
@@ -70,7 +72,8 @@ class TrainSettings:
     average: float = 0.998
     validate_every: int = 500
     validation_scenes: int = 48
-    calibration_scenes: int = 400
+    calibration_scenes: int = 1500
+    rescorers: int = 3
     seed: int = 1
     scene: SceneSettings = field(default_factory=SceneSettings)
 

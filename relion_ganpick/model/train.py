@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from relion_ganpick.core.evaluate import best_threshold
 from relion_ganpick.model.losses import cross_entropy_with_dice, data_loss, discriminator_loss, generator_loss
 from relion_ganpick.model.networks import PatchDiscriminator
 from relion_ganpick.model.presets import TrainSettings
 from relion_ganpick.model.run import TrainingRun
-from relion_ganpick.model.validate import HeldOut, calibrate, pick_held_out, reliability
-from relion_ganpick.model.weights import Card, build_generator, save_model
+from relion_ganpick.model.validate import HeldOut, figures_of, pick_held_out, reliability, with_rescorer
+from relion_ganpick.model.weights import Card, Model, build_generator, save_model
 from relion_ganpick.synthesis.pairs import make_batch
 
 WARM_UP = 200
@@ -135,32 +136,36 @@ class Trainer(TrainingRun):
         return generator_loss(self.settings.adversarial_loss, on_real.float(), on_fake.float()), judged.item()
 
     def validate(self) -> dict[str, float]:
-        """Score the averaged generator on held-out scenes: F1 at a quarter diameter, average precision."""
-        _, _, figures = calibrate(self._held_out(range(self.settings.validation_scenes)))
-        return figures
+        """Score the averaged generator on held-out scenes: F1 at a quarter diameter, average precision, of raw scores."""
+        items = self._held_out(range(self.settings.validation_scenes)).items
+        return figures_of(items, best_threshold(items)[0])
 
     def _held_out(self, scenes: range) -> HeldOut:
         self.average.eval()
         return pick_held_out(self.average, self.device, self.settings.seed, scenes, self.settings.scene)
 
     def finish(self) -> Path:
-        """Calibrate the averaged generator on held-out scenes and save it with its card."""
-        first = self.settings.validation_scenes
-        calibration, threshold, figures = calibrate(self._held_out(range(first, first + self.settings.calibration_scenes)))
-        reliable = reliability(self._held_out(range(first)), calibration)
+        """Fit rescorer and calibration of the averaged generator on held-out scenes, and save all with the card.
+
+        The card's figures are of the validation scenes, which nothing was fitted to.
+        """
+        settings, first = self.settings, self.settings.validation_scenes
+        held_out = self._held_out(range(first, first + settings.calibration_scenes))
+        rescorer, calibration, threshold = with_rescorer(held_out, settings.seed, settings.rescorers)
+        judged = self._held_out(range(first)).rescored(rescorer, calibration)
         card = Card(
-            name=self.settings.preset,
-            preset=self.settings.preset,
-            network=dict(self.settings.network),
-            training=asdict(self.settings),
+            name=settings.preset,
+            preset=settings.preset,
+            network=dict(settings.network),
+            training=asdict(settings),
             data="synthetic pictures only (relion_ganpick.synthesis)",
             steps=self.step,
-            metrics=figures,
+            metrics=figures_of(judged, threshold),
             threshold=threshold,
             calibration=calibration,
-            reliability=reliable,
+            reliability=reliability(judged),
         )
-        return save_model(self.average, card, self.folder)
+        return save_model(Model(self.average, card, rescorer), self.folder)
 
     def _follow(self) -> None:
         decay = min(self.settings.average, (1 + self.step) / (10 + self.step))

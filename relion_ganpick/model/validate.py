@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,19 +11,21 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 from torch import nn
 
-from relion_ganpick.core.calibration import features, fit_context, rescored
-from relion_ganpick.core.evaluate import average_precision, best_threshold, match
+from relion_ganpick.core.calibration import calibrated
+from relion_ganpick.core.evaluate import average_precision, best_threshold, evaluate, match
 from relion_ganpick.core.localize import peaks
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import PARTICLE_PX, normalise
 from relion_ganpick.core.settings import MIN_DISTANCE_DIAMETERS
+from relion_ganpick.core.surroundings import describe
+from relion_ganpick.model.rescorer import Features, Judged, Rescorer, fit_rescorer
 from relion_ganpick.synthesis.pairs import random_scene
 from relion_ganpick.synthesis.scene_settings import SceneSettings
 
 VALIDATION_STREAM = 987_654_321
 FEWEST = 40
 SLOPE = 0.002
-BETA = 0.5
+BETA = 0.75
 
 Item = tuple[Picks, NDArray[np.float64], float]
 
@@ -35,100 +38,125 @@ class HeldOut:
     ----------
     items
         For each scene: picks with raw scores, (n, 2) true centres, reach in pixels.
-    areas
-        Of each scene in squared diameters; empty where scores are not to be corrected by what else is in the scene.
+    features
+        For each scene (n, features) float32 of its picks (`core.surroundings`); empty where no rescorer will see them.
     """
 
     items: list[Item]
-    areas: list[float]
+    features: list[Features]
+
+    def judged(self) -> list[Judged]:
+        """Make the examples of a rescorer: a pick is right when it is matched one to one."""
+        return [
+            Judged(features, match(picks.xy, truth, reach))
+            for (picks, truth, reach), features in zip(self.items, self.features, strict=True)
+        ]
+
+    def rescored(self, rescorer: Rescorer | None, calibration: Mapping[str, Sequence[float]] | None = None) -> list[Item]:
+        """Give all picks the scores of a rescorer, where there is one, and then those of a curve, where there is one."""
+        items = self.items
+        if rescorer is not None:
+            items = [
+                (Picks(picks.x, picks.y, rescorer.score(features)), truth, reach)
+                for (picks, truth, reach), features in zip(items, self.features, strict=True)
+            ]
+        if calibration is not None:
+            items = [
+                (Picks(picks.x, picks.y, calibrated(picks.score, calibration)), truth, reach) for picks, truth, reach in items
+            ]
+        return items
 
 
 def pick_held_out(
     generator: nn.Module, device: torch.device, seed: int, scenes: range, settings: SceneSettings | None = None
 ) -> HeldOut:
     """Pick held-out scenes, by their numbers, with raw scores; no training step draws from their random stream."""
-    items, areas = [], []
+    items, features = [], []
     for index in scenes:
         scene = random_scene(np.random.default_rng((seed, VALIDATION_STREAM, index)), 256, settings)
-        marked = mark(generator, normalise(scene.pixels), device)
-        items.append((peaks(marked, PARTICLE_PX, MIN_DISTANCE_DIAMETERS * PARTICLE_PX), scene.centres, PARTICLE_PX / 4))
-        areas.append(marked.size / PARTICLE_PX**2)
-    return HeldOut(items, areas)
+        picture = normalise(scene.pixels)
+        marked = mark(generator, picture, device)
+        picks = peaks(marked[0], PARTICLE_PX, MIN_DISTANCE_DIAMETERS * PARTICLE_PX)
+        items.append((picks, scene.centres, PARTICLE_PX / 4))
+        features.append(describe(picks, picture, marked))
+    return HeldOut(items, features)
 
 
-def mark(generator: nn.Module, picture: NDArray[np.float32], device: torch.device, what: str = "mark") -> NDArray[np.float32]:
-    """Run a generator on one picture of any size, (h, w) float32 -> (h, w) float32 probability of a marker.
-
-    ``what`` names the method that is asked, "mark" or "contamination".
-    """
+def mark(generator: nn.Module, picture: NDArray[np.float32], device: torch.device) -> NDArray[np.float32]:
+    """Run a generator on one picture of any size, (h, w) float32 -> (c, h, w) float32, its outputs; the first is the markers."""
     stride = int(generator.stride)  # type: ignore[arg-type]
     height, width = picture.shape
     padded = np.pad(picture, ((0, -height % stride), (0, -width % stride)), "symmetric")
     with torch.inference_mode():
         batch = torch.from_numpy(padded)[None, None].to(device).contiguous(memory_format=torch.channels_last)
-        return np.asarray(getattr(generator, what)(batch)[0, 0, :height, :width].cpu().numpy())
+        return np.asarray(generator.mark(batch)[0, :, :height, :width].cpu().numpy())  # type: ignore[operator]
 
 
-def calibrate(held_out: HeldOut) -> tuple[dict[str, list[float]], float, dict[str, float]]:
+def calibrate(held_out: HeldOut, rescorer: Rescorer | None = None) -> tuple[dict[str, list[float]], float]:
     """Make the figure of merit mean the share of picks that are right, and find the threshold.
 
-    A pick is right when it is matched one to one within a quarter diameter. Isotonic regression of right against raw
+    A pick is right when it is matched one to one within a quarter diameter. Isotonic regression of right against the
     score, averaged in 20 bins of equal count, gives the knots of a monotone piecewise linear map. A slight slope is added
-    so that picks keep their order where the regression is flat. What else is in the micrograph then corrects it, see
-    `core.calibration`.
+    so that picks keep their order where the regression is flat.
+
+    Parameters
+    ----------
+    held_out
+        Scenes that neither the generator nor the rescorer has learned from.
+    rescorer
+        What gives the scores; None takes the raw ones.
 
     Returns
     -------
     calibration
-        Lists ``raw`` and ``score`` of equal length, and ``context`` if the areas are known.
+        Lists ``raw`` and ``score`` of equal length.
     threshold
-        The figure of merit with the best F0.5, in which precision weighs twice as much as recall: it costs little where
+        The figure of merit with the best F0.75, in which precision weighs a third more than recall: it costs little where
         there are particles, and keeps micrographs without them empty.
-    figures
-        Precision, recall and F1 at the threshold, and average precision.
     """
-    right = [match(picks.xy, truth, reach) for picks, truth, reach in held_out.items]
-    calibration = _curve(np.concatenate([picks.score for picks, _, _ in held_out.items]), np.concatenate(right))
-    if held_out.areas and len(calibration["raw"]) > 2:
-        scores = [np.interp(picks.score, calibration["raw"], calibration["score"]) for picks, _, _ in held_out.items]
-        found = [(features(score, area), hit) for score, area, hit in zip(scores, held_out.areas, right, strict=True) if len(hit)]
-        context = fit_context(np.concatenate([terms for terms, _ in found]), np.concatenate([hit for _, hit in found]))
-        calibration |= {"context": context} if context else {}
-    items = _rescored(held_out, calibration)
-    threshold, figures = best_threshold(items, BETA)
-    return (
-        calibration,
-        round(threshold, 4),
-        {
-            "f1": round(figures.f1, 4),
-            "precision": round(figures.precision, 4),
-            "recall": round(figures.recall, 4),
-            "average_precision": round(average_precision(items), 4),
-        },
-    )
+    items = held_out.rescored(rescorer)
+    right = np.concatenate([match(picks.xy, truth, reach) for picks, truth, reach in items])
+    calibration = _curve(np.concatenate([picks.score for picks, _, _ in items]), right)
+    threshold, _ = best_threshold(held_out.rescored(rescorer, calibration), BETA)
+    return calibration, round(threshold, 4)
 
 
-def reliability(held_out: HeldOut, calibration: dict[str, list[float]]) -> list[list[float]]:
+def with_rescorer(held_out: HeldOut, seed: int, members: int) -> tuple[Rescorer | None, dict[str, list[float]], float]:
+    """Fit a rescorer to four fifths of the scenes, then curve and threshold to the rest of them.
+
+    Returns
+    -------
+    The rescorer, None without members or where there is nothing to learn, and what `calibrate` returns.
+    """
+    cut = len(held_out.items) - len(held_out.items) // 5
+    rescorer = fit_rescorer(held_out.judged()[:cut], seed, members) if members else None
+    rest = HeldOut(held_out.items[cut:], held_out.features[cut:]) if rescorer is not None else held_out
+    return rescorer, *calibrate(rest, rescorer)
+
+
+def figures_of(items: Sequence[Item], threshold: float) -> dict[str, float]:
+    """Tell precision, recall and F1 at a threshold, and average precision, for a card."""
+    figures = evaluate(items, threshold)
+    return {
+        "f1": round(figures.f1, 4),
+        "precision": round(figures.precision, 4),
+        "recall": round(figures.recall, 4),
+        "average_precision": round(average_precision(items), 4),
+    }
+
+
+def reliability(items: Sequence[Item]) -> list[list[float]]:
     """Compare figures of merit with what came true, on scenes that the calibration was not fitted to.
 
     Returns
     -------
     For each of ten bins of equal width that is not empty: mean figure of merit, share of right picks, number of picks.
     """
-    items = _rescored(held_out, calibration)
     score = np.concatenate([picks.score for picks, _, _ in items])
     right = np.concatenate([match(picks.xy, truth, reach) for picks, truth, reach in items])
     bins = np.minimum((score * 10).astype(int), 9)
     groups = [bins == k for k in range(10) if (bins == k).any()]
     return [[round(float(score[k].mean()), 4), round(float(right[k].mean()), 4), int(k.sum())] for k in groups]
-
-
-def _rescored(held_out: HeldOut, calibration: dict[str, list[float]]) -> list[Item]:
-    areas = held_out.areas or [1.0] * len(held_out.items)
-    return [
-        (rescored(picks, area, calibration), truth, reach)
-        for (picks, truth, reach), area in zip(held_out.items, areas, strict=True)
-    ]
 
 
 def _curve(raw: NDArray[np.float64], right: NDArray[np.bool_]) -> dict[str, list[float]]:

@@ -8,19 +8,28 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import nn
+from torch import Tensor, nn
 
+from relion_ganpick.core.calibration import calibrated
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.picks import Picks
+from relion_ganpick.core.surroundings import describe
 from relion_ganpick.model.networks import UNetGenerator
 from relion_ganpick.model.paper_networks import PaperGenerator
+from relion_ganpick.model.rescorer import Rescorer
 from relion_ganpick.version import __version__
+
+Image = NDArray[np.float32]
 
 SHIPPED = Path(__file__).parent / "weights"
 KINDS = {"unet": UNetGenerator, "paper": PaperGenerator}
+RESCORER = "rescorer."
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,9 @@ class Card:
     threshold
         Default for the figure of merit.
     calibration
-        Knots of the map from raw to calibrated figure of merit, and the coefficients of its correction (`core.calibration`).
+        Knots of the map from a score to the figure of merit (`core.calibration`).
+    rescorer
+        Size of the rescorer that gives the score (`model.rescorer`); empty where the marker's height is the score.
     reliability
         How often picks of held-out scenes were right: mean figure of merit, share of right picks and number, in ten bins.
     localization
@@ -65,6 +76,7 @@ class Card:
     threshold: float
     calibration: dict[str, list[float]]
     localization: str = "peaks"
+    rescorer: dict[str, int] = field(default_factory=dict)
     reliability: list[list[float]] = field(default_factory=list)
     sha256: str = ""
     code_version: str = __version__
@@ -72,25 +84,39 @@ class Card:
 
 @dataclass(frozen=True)
 class Model:
-    """A generator in evaluation mode, with its card."""
+    """A generator in evaluation mode, with its card and, where it has one, its rescorer."""
 
     generator: nn.Module = field(repr=False)
     card: Card
+    rescorer: Rescorer | None = field(default=None, repr=False)
+
+    def rescored(self, picks: Picks, picture: Image, marked: Image) -> Picks:
+        """Give the candidates of one micrograph their figures of merit.
+
+        Parameters
+        ----------
+        picks
+            With raw scores, pixels of ``picture``.
+        picture
+            (h, w) float32, prepared for the generator.
+        marked
+            (c, h, w) float32, what the generator made of it.
+        """
+        score = picks.score if self.rescorer is None else self.rescorer.score(describe(picks, picture, marked))
+        return Picks(picks.x, picks.y, calibrated(score, self.card.calibration))
 
 
-def save_model(generator: nn.Module, card: Card, folder: Path) -> Path:
-    """Write ``<name>.safetensors`` (half precision) and ``<name>.json`` into a folder.
+def save_model(model: Model, folder: Path) -> Path:
+    """Write ``<name>.safetensors`` (the generator in half precision) and ``<name>.json`` into a folder.
 
     Returns
     -------
     Path of the safetensors file.
     """
-    tensors = {
-        name: value.detach().cpu().to(torch.float16 if value.dtype.is_floating_point else value.dtype).contiguous()
-        for name, value in generator.state_dict().items()
-    }
-    data = save_tensors(tensors)
-    filled = Card(**{**asdict(card), "sha256": hashlib.sha256(data).hexdigest(), "code_version": __version__})
+    tensors = {name: value.detach().cpu().to(_type_on_disk(name, value)).contiguous() for name, value in _state(model).items()}
+    data, card = save_tensors(tensors), model.card
+    size = {} if model.rescorer is None else model.rescorer.size
+    filled = Card(**{**asdict(card), "rescorer": size, "sha256": hashlib.sha256(data).hexdigest(), "code_version": __version__})
     path = folder / f"{card.name}.safetensors"
     path.write_bytes(data)
     path.with_suffix(".json").write_text(json.dumps(asdict(filled), indent=1) + "\n")
@@ -191,8 +217,30 @@ def load_model(name: str = "default") -> Model:
             raise GanpickError(
                 f"{path}: network of kind {card.network['kind']!r} is not known to version {__version__}; update relion-ganpick"
             )
-        generator = build_generator(card.network)
-        generator.load_state_dict({k: v.float() if v.dtype.is_floating_point else v for k, v in load_tensors(data).items()})
+        generator, rescorer = build_generator(card.network), Rescorer(**card.rescorer) if card.rescorer else None
+        _fill(generator, rescorer, load_tensors(data))
     except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise GanpickError(f"{path}: the weights do not fit their card ({str(error)[:200]})") from error
-    return Model(generator.eval().requires_grad_(False), card)
+    return Model(generator.eval().requires_grad_(False), card, rescorer and rescorer.eval().requires_grad_(False))
+
+
+def _type_on_disk(name: str, value: Tensor) -> torch.dtype:
+    """Half precision for a generator's numbers; a rescorer's are few, and its thresholds fine."""
+    return torch.float16 if value.dtype.is_floating_point and not name.startswith(RESCORER) else value.dtype
+
+
+def _state(model: Model) -> dict[str, Tensor]:
+    """List all tensors of a model, the rescorer's with its prefix."""
+    of_rescorer = {} if model.rescorer is None else model.rescorer.state_dict(prefix=RESCORER)
+    return {**model.generator.state_dict(), **of_rescorer}
+
+
+def _fill(generator: nn.Module, rescorer: Rescorer | None, tensors: dict[str, Tensor]) -> None:
+    """Load the tensors of a file into networks; all must be there, and none too many."""
+    full = {name: value.float() if value.dtype.is_floating_point else value for name, value in tensors.items()}
+    own = {name.removeprefix(RESCORER): value for name, value in full.items() if name.startswith(RESCORER)}
+    if rescorer is not None:
+        rescorer.load_state_dict(own)
+    elif own:
+        raise ValueError("a rescorer that the card does not know of")
+    generator.load_state_dict({name: value for name, value in full.items() if not name.startswith(RESCORER)})

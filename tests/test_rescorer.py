@@ -1,0 +1,162 @@
+"""The rescorer: its network, its training, its place in a model, and the features that it sees."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from candidates import empty_and_full
+from scipy.special import logit
+
+from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.picks import Picks
+from relion_ganpick.core.preprocess import PARTICLE_PX
+from relion_ganpick.core.surroundings import N_FEATURES, RINGS, describe
+from relion_ganpick.model.describe import describe as describe_networks
+from relion_ganpick.model.networks import UNetGenerator
+from relion_ganpick.model.rescorer import Judged, Rescorer, fit_rescorer
+from relion_ganpick.model.weights import Card, Model, load_model, save_model
+
+STRAIGHT: dict[str, list[float]] = {"raw": [0.0, 1.0], "score": [0.0, 1.0]}
+CARD = Card("m", "default", {"kind": "unet", "width": 4, "levels": 2, "outputs": 2}, {}, "", 0, {}, 0.5, STRAIGHT)
+
+
+@pytest.fixture
+def rescorer() -> Rescorer:
+    torch.manual_seed(1)
+    return Rescorer(2).eval().requires_grad_(False)
+
+
+def candidates(n: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, N_FEATURES)).astype(np.float32)
+
+
+def test_order_does_not_matter(rescorer: Rescorer) -> None:
+    features = candidates(30)
+    order = np.random.default_rng(1).permutation(30)
+    np.testing.assert_allclose(rescorer.score(features[order]), rescorer.score(features)[order], atol=1e-6)
+
+
+def test_candidates_that_are_not_there_do_not_count(rescorer: Rescorer) -> None:
+    features = torch.from_numpy(candidates(30)[None])
+    present = torch.ones(1, 30)
+    present[:, 20:] = 0
+    torch.testing.assert_close(rescorer(features, present)[:, :20], rescorer(features[:, :20], torch.ones(1, 20)))
+
+
+def test_others_in_the_micrograph_do(rescorer: Rescorer) -> None:
+    features = candidates(30)
+    assert abs(rescorer.score(features)[:5] - rescorer.score(features[:5])).max() > 1e-3
+
+
+def test_log_odds_of_the_members_are_averaged(rescorer: Rescorer) -> None:
+    features = candidates(10)
+    parts = []
+    for member in rescorer.members:
+        single = Rescorer(1).eval()
+        single.members[0].load_state_dict(member.state_dict())
+        parts.append(logit(single.score(features)))
+    np.testing.assert_allclose(logit(rescorer.score(features)), np.mean(parts, axis=0), atol=1e-5)
+
+
+def test_no_candidates_have_no_scores(rescorer: Rescorer) -> None:
+    assert rescorer.score(candidates(0)).shape == (0,)
+
+
+def test_it_learns_that_particles_look_alike() -> None:
+    fitted = fit_rescorer(empty_and_full(100, 1).judged(), seed=1, members=1, steps=300)
+    assert fitted is not None
+    others = empty_and_full(40, 2).judged()
+    right = np.concatenate([each.right for each in others])
+    score = np.concatenate([fitted.score(each.features) for each in others])
+    assert score[right].mean() > 0.9
+    assert score[~right].mean() < 0.1
+
+
+def test_training_repeats_for_a_seed_and_leaves_other_random_numbers_alone() -> None:
+    examples = empty_and_full(10, 1).judged()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first, again, other = (fit_rescorer(examples, seed, members=2, steps=3) for seed in (1, 1, 2))
+    torch.testing.assert_close(torch.rand(3), expected)
+    assert first is not None
+    assert again is not None
+    assert other is not None
+    features = candidates(9)
+    np.testing.assert_array_equal(first.score(features), again.score(features))
+    assert abs(first.score(features) - other.score(features)).max() > 1e-3
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_where_all_are_alike_there_is_nothing_to_learn(right: bool) -> None:
+    assert fit_rescorer([Judged(candidates(5), np.full(5, right))], seed=1, members=1) is None
+    assert fit_rescorer([], seed=1, members=1) is None
+
+
+def test_a_model_keeps_its_rescorer_on_disk(tmp_path: Path, rescorer: Rescorer) -> None:
+    model = Model(UNetGenerator(4, 2, 2).eval(), CARD, rescorer)
+    loaded = load_model(str(save_model(model, tmp_path)))
+    assert loaded.card.rescorer == {"members": 2, "hidden": 32, "code": 24}
+    assert loaded.rescorer is not None
+    np.testing.assert_array_equal(loaded.rescorer.score(candidates(9)), rescorer.score(candidates(9)))
+    assert describe_networks(loaded.card)[-1].startswith("rescorer: ")
+    assert load_model(str(save_model(Model(model.generator, CARD), tmp_path))).rescorer is None
+
+
+def test_a_rescorer_that_the_card_does_not_know_is_refused(tmp_path: Path, rescorer: Rescorer) -> None:
+    path = save_model(Model(UNetGenerator(4, 2, 2).eval(), CARD, rescorer), tmp_path)
+    card = path.with_suffix(".json")
+    card.write_text(card.read_text().replace('"members": 2', '"members": 1'))
+    with pytest.raises(GanpickError, match="do not fit their card"):
+        load_model(str(path))
+
+
+def test_merits_come_from_the_rescorer_and_then_the_curve(rescorer: Rescorer) -> None:
+    rng = np.random.default_rng(3)
+    picture, marked = rng.normal(size=(80, 90)).astype(np.float32), rng.random((2, 80, 90)).astype(np.float32)
+    picks = Picks(np.array([10.0, 50.0]), np.array([20.0, 60.0]), np.array([0.3, 0.9]))
+    half: dict[str, list[float]] = {"raw": [0.0, 1.0], "score": [0.0, 0.5]}
+    model = Model(UNetGenerator(4, 2, 2), replace(CARD, calibration=half), rescorer)
+    found = model.rescored(picks, picture, marked)
+    np.testing.assert_array_equal(found.xy, picks.xy)
+    np.testing.assert_allclose(found.score, rescorer.score(describe(picks, picture, marked)) / 2)
+    np.testing.assert_allclose(replace(model, rescorer=None).rescored(picks, picture, marked).score, [0.15, 0.45])
+
+
+def test_features_are_what_they_say() -> None:
+    rows, columns = np.mgrid[:120, :150]
+    away = np.hypot(rows - 60, columns - 70) / PARTICLE_PX
+    picture = np.where(away < RINGS[2], 2.0, np.where(away < RINGS[5], -1.0, 0.0)).astype(np.float32)
+    marker, dirt = np.where(away < 0.25, 1.0, 0.0).astype(np.float32), np.full(picture.shape, 0.04, np.float32)
+    picks = Picks(np.array([70.0, 20.0]), np.array([60.0, 100.0]), np.array([0.8, 0.5]))
+    at, elsewhere = describe(picks, picture, np.stack([marker, dirt])).astype(float)
+    assert at[0] == pytest.approx(np.log(4))
+    assert elsewhere[0] == 0
+    np.testing.assert_allclose(at[1 : len(RINGS)], [2.0] * 2 + [-1.0] * 3 + [0.0] * (len(RINGS) - 6))
+    np.testing.assert_allclose(elsewhere[1 : len(RINGS)], 0)
+    assert at[-4] == pytest.approx(np.log(1 + marker.sum()))
+    assert elsewhere[-4] == 0
+    np.testing.assert_allclose([at[-3], at[-1]], 0.2, rtol=1e-5)
+    assert at[-2] == elsewhere[-2] == pytest.approx(np.log(120 * 150 / PARTICLE_PX**2))
+
+
+def test_features_do_not_mind_turning() -> None:
+    rng = np.random.default_rng(4)
+    picture, marked = rng.normal(size=(90, 90)).astype(np.float32), rng.random((2, 90, 90)).astype(np.float32)
+    picks = Picks(np.array([10.0, 88.0]), np.array([44.0, 3.0]), np.array([0.5, 0.5]))
+    turned = Picks(picks.y, 89 - picks.x, picks.score)
+    features = describe(picks, picture, marked)
+    again = describe(turned, np.rot90(picture).copy(), np.rot90(marked, axes=(1, 2)).copy())
+    np.testing.assert_allclose(again, features, atol=1e-5)
+
+
+def test_without_a_second_output_there_is_no_contamination() -> None:
+    picture = np.zeros((60, 60), np.float32)
+    picks = Picks(np.array([30.0]), np.array([30.0]), np.array([0.5]))
+    one = describe(picks, picture, np.ones((1, 60, 60), np.float32))
+    two = describe(picks, picture, np.stack([np.ones((60, 60), np.float32), np.zeros((60, 60), np.float32)]))
+    np.testing.assert_array_equal(one, two)
