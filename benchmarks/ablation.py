@@ -74,7 +74,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500, help="updates of every run (default: 1500)")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
     parser.add_argument("--batch", type=int, default=default().batch, help="pairs per update (default: the preset's)")
+    parser.add_argument("--crop", type=int, default=default().crop, help="side of their pictures (default: the preset's)")
     parser.add_argument("--calibration", type=int, default=400, help="scenes that calibrate each run (default: 400)")
+    parser.add_argument(
+        "--rescorers", type=int, default=default().rescorers, help="members of the rescorer (default: the preset's)"
+    )
     parser.add_argument("--j", type=int, default=2, help="threads (default: 2)")
     parser.add_argument("--scenes", type=int, default=192, help="held-out scenes that judge (default: 192)")
     parser.add_argument("--device", default="auto")
@@ -89,9 +93,10 @@ def main() -> None:
     torch.set_num_threads(args.j)
     sets = real_sets(args.sets)
     table: dict[str, list[dict[str, float]]] = {}
+    size = {"batch": args.batch, "crop": args.crop, "calibration_scenes": args.calibration, "rescorers": args.rescorers}
     for seed in range(1, args.seeds + 1):
         for name in args.variants:
-            settings = settings_of(name, args.steps, seed, batch=args.batch, calibration_scenes=args.calibration)
+            settings = settings_of(name, args.steps, seed, **size)
             weights = trained(settings, args.out / f"{name}-{seed}", args)
             row = measured(weights, sets, args.scenes, args.device)
             table.setdefault(name, []).append(row)
@@ -141,7 +146,7 @@ def measured(weights: Path, sets: list[RealSet], n_scenes: int, device: str) -> 
 def report(table: dict[str, list[dict[str, float]]], args: argparse.Namespace) -> None:
     """Print mean and standard deviation of every variant, and write all figures as JSON."""
     columns = list(next(iter(table.values()))[0])
-    print(f"\n{args.steps} steps of {args.batch} pairs, {args.seeds} seeds, mean +- standard deviation")
+    print(f"\n{args.steps} steps of {args.batch} pairs of {args.crop} pixels, {args.seeds} seeds, mean +- standard deviation")
     print(f"{'':18s} " + " ".join(f"{column:>16s}" for column in columns))
     for name, found in table.items():
         print(f"{name:18s} " + " ".join(f"{with_spread([row[column] for row in found]):>16s}" for column in columns))
