@@ -44,8 +44,8 @@ class AdaptOptions:
     adapt_most: int = option(
         MOST_MICROGRAPHS, "Adapt: micrographs", f"adapt: most micrographs to learn from (default: {MOST_MICROGRAPHS})", int
     )
-    adapt_rounds: int | None = option(None, "Adapt: rounds", "adapt: rounds of learning (default: 3)", int)
-    adapt_steps: int | None = option(None, "Adapt: steps", "adapt: updates in each round (default: 300)", int)
+    adapt_rounds: int | None = option(None, "Adapt: rounds", "adapt: rounds of learning (default: 1)", int)
+    adapt_steps: int | None = option(None, "Adapt: steps", "adapt: updates in each round (default: 500)", int)
 
     def __post_init__(self) -> None:
         """Check the values."""

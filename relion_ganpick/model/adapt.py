@@ -3,8 +3,9 @@
 The paper's idea carried through: what the model is sure of becomes the truth of the next lesson. In each round the averaged
 marks of four rotations are sorted into sure particles, unsure ones that do not count, and background; the generator is
 fine-tuned on crops of the micrographs with these markers, mixed with synthetic pairs so that it does not forget what a
-particle is. Some micrographs are held back; the adapted model is kept only if its picks agree better with themselves when
-those micrographs are turned.
+particle is. To the crops more particles are added, average shapes of the sure ones: faint ones, and close neighbours, of
+which nobody has to guess where they are. Some micrographs are held back; the adapted model is kept only if its picks agree
+better with themselves when those micrographs are turned.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def adapt(
     pictures
         At least two micrographs, each (h, w) float32 as `Picker.prepare` gives them.
     settings
-        By default three rounds of 300 steps.
+        By default one round of 500 steps.
     device
         Where to train; the CPU by default.
     say

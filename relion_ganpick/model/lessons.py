@@ -54,14 +54,14 @@ class AdaptSettings:
         Names all random streams.
     """
 
-    rounds: int = 3
-    steps: int = 300
+    rounds: int = 1
+    steps: int = 500
     learning_rate: float = 3e-4
     batch: int = 8
-    crop: int = 192
+    crop: int = 128
     synthetic_share: float = 0.3
     sure: float = 0.8
-    unsure: float = 0.5
+    unsure: float = 0.2
     pasted: int = 6
     contrast: tuple[float, float] = (0.5, 1.1)
     spacing: tuple[float, float] = (0.6, 1.1)
