@@ -89,16 +89,15 @@ def adapt(
         loss = _fine_tune(generator, lessons, shapes, settings, number, device)
         say(f"adapt: round {number + 1} of {settings.rounds}: {n_sure} sure particles, loss {loss:.4f}")
         generator.eval()
-        calibration, threshold = calibrate(pick_held_out(generator, device, settings.seed, range(n_scenes)))
-        # A rescorer knows how marks of one generator look; the adapted one has its own ways, and its heights tell more.
-        current = Model(generator, replace(model.card, calibration=calibration, threshold=threshold))
+        calibration, threshold = calibrate(pick_held_out(generator, device, settings.seed, range(n_scenes)), model.rescorer)
+        current = replace(current, card=replace(model.card, calibration=calibration, threshold=threshold))
     generator.requires_grad_(False)
     after = agreement(current, judged, device)
     say(f"adapt: picks of turned micrographs agree to {before:.4f} before and {after:.4f} after ({len(judged)} held back)")
     if after < before + LEAST_GAIN:
         return None
     others = pick_held_out(generator, device, settings.seed, range(n_scenes, n_scenes + max(n_scenes // 2, 1)))
-    items = others.rescored(None, current.card.calibration)
+    items = others.rescored(model.rescorer, current.card.calibration)
     card = replace(
         current.card,
         name=f"{model.card.name}-adapted",
