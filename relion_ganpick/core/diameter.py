@@ -35,7 +35,7 @@ SQUARE_MICROMETRE = 1e8  # square Angstrom
 FEWEST_CANDIDATES = 5
 FINE = 20  # points of the smooth curve between two candidates
 # Chosen on synthetic molecules: `python benchmarks/diameter.py` measures what comes of them.
-SURE = 0.7
+SURE = 0.8
 SMOOTHING = 0.2
 TILT = 0.1
 FEWEST_SURE = 50
