@@ -13,6 +13,7 @@ import pytest
 import starfile
 
 from relion_ganpick.cli import main
+from relion_ganpick.version import __version__
 
 SCALE = ["--diameter", "180", "--angpix", "6"]
 
@@ -48,7 +49,7 @@ def test_version_and_help_answer_without_torch(words: list[str]) -> None:
     code = f"import sys\nfrom relion_ganpick.cli import main\ntry: main({words})\nfinally: assert 'torch' not in sys.modules"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (answer.returncode, answer.stderr) == (0, "")
-    assert answer.stdout.startswith("ganpick 0.2.0\n" if words == ["--version"] else "usage: ganpick")
+    assert answer.stdout.startswith(f"ganpick {__version__}\n" if words == ["--version"] else "usage: ganpick")
 
 
 def test_shortened_options_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

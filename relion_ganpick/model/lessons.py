@@ -66,7 +66,7 @@ class AdaptSettings:
     contrast: tuple[float, float] = (0.5, 1.1)
     spacing: tuple[float, float] = (0.6, 1.1)
     held_back: float = 0.25
-    calibration_scenes: int = 48
+    calibration_scenes: int = 150
     seed: int = 1
 
 

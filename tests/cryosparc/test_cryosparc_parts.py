@@ -94,7 +94,7 @@ def test_power_is_taken_at_the_picks_of_a_micrograph_with_a_frame() -> None:
     for column in (120, 420):
         left, top = (column - prepared.area.left) / fx, (180 - prepared.area.top) / fy
         marked[int(top) - 1 : int(top) + 3, int(left) - 1 : int(left) + 3] = 1
-    picks = picker.locate(prepared, marked)
+    picks = picker.locate(prepared, marked[None])
     power = dict(zip((picks.x > 300).tolist(), picks.power.tolist(), strict=True))
     assert prepared.area.left == 40
     assert len(picks) == 2
