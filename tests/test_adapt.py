@@ -83,10 +83,10 @@ def test_lessons_get_average_particles_where_nothing_is_known_against_them() -> 
 
 def test_lessons_without_average_particles_are_the_micrograph() -> None:
     picture = np.random.default_rng(1).normal(size=(96, 96)).astype(np.float32)
-    settings = AdaptSettings(batch=2, crop=96, synthetic_share=0.0, pasted=0)
+    settings = AdaptSettings(batch=2, crop=96, synthetic_share=0.0)
     zero = np.zeros_like(picture)
     given = Lesson(picture, np.empty((0, 2)), zero, np.ones_like(picture), zero)
-    pictures, targets, _ = lesson_batch([given], np.zeros((1, 2 * HALF + 1, 2 * HALF + 1), np.float32), settings, 1)
+    pictures, targets, _ = lesson_batch([given], np.zeros((0, 2 * HALF + 1, 2 * HALF + 1), np.float32), settings, 1)
     for found in pictures[:, 0].numpy():
         turned = [np.rot90(each, k) for k in range(4) for each in (picture, picture[:, ::-1])]
         assert any(np.array_equal(found, each) for each in turned)

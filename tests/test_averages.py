@@ -66,6 +66,7 @@ def test_averages_lie_on_zero_and_fade_out() -> None:
 def test_averages_repeat_for_a_seed() -> None:
     patches = noisy([bar(angle) for angle in range(0, 360, 3)])
     np.testing.assert_array_equal(class_averages(patches, 1), class_averages(patches, 1))
+    assert class_averages(patches[:0], 1).shape == (0, SIDE, SIDE)
 
 
 def test_particles_are_cut_out_with_the_centre_in_the_middle() -> None:

@@ -39,8 +39,10 @@ def class_averages(patches: Image, seed: int) -> Image:
     Returns
     -------
     (k, s, s) float32, on a background of 0 and faded out beyond the particle; of 8 classes those that at least 20 patches joined,
-    and of fewer than 40 patches one.
+    and of fewer than 40 patches one; of none, none.
     """
+    if not len(patches):
+        return patches
     rng = np.random.default_rng((seed, 2))
     patches = patches[rng.permutation(len(patches))[:MOST_PATCHES]]
     fade = _fade(patches.shape[1])

@@ -159,6 +159,8 @@ def _add_particles(
 
     ``layers`` is (4, h, w): picture, markers, contamination, weight.
     """
+    if not len(shapes):
+        return
     picture, marker, contaminated, weight = layers
     unsure = cv2.dilate(((weight < 1) | (contaminated > CONTAMINATED)).astype(np.uint8), DISC)
     spacing = (settings.spacing[0] * PARTICLE_PX, settings.spacing[1] * PARTICLE_PX)
