@@ -114,8 +114,11 @@ def _hold(folder: JobFolder, argv: Sequence[str], in_mics: str | None) -> int:
             f"{error.filename or folder.output}: {error.strerror}; what was finished is kept: run the job again with Continue"
         )
     except Exception as error:
-        traceback.print_exc()
-        _complain(f"unexpected error ({error!r}); please report it with the lines above")
+        if _stopped_by:  # in the middle of an import, whose extension made another error of it
+            _complain(f"stopped by {_stopped_by[0]}")
+        else:
+            traceback.print_exc()
+            _complain(f"unexpected error ({error!r}); please report it with the lines above")
     finally:
         try:
             _ignore_signals()
@@ -214,6 +217,7 @@ def _clear(paths: Iterable[Path]) -> None:
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+_stopped_by: list[str] = []
 
 
 def _catch_signals() -> None:
@@ -224,8 +228,10 @@ def _catch_signals() -> None:
 
     def stop(number: int, _: FrameType | None) -> None:
         _ignore_signals()
-        raise StoppedError(signal.Signals(number).name)
+        _stopped_by.append(signal.Signals(number).name)
+        raise StoppedError(_stopped_by[0])
 
+    _stopped_by.clear()
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
