@@ -185,3 +185,22 @@ def test_signal_in_the_first_moments_leaves_a_marker(tmp_path: Path, delay: floa
         ended = end_of(process, project, 10)
     assert (ended.status, markers(project)) == (1, FAILED)
     assert "Traceback" not in ended.err
+
+
+def test_a_stop_is_one_whatever_an_import_makes_of_it(tmp_path: Path) -> None:
+    program = """
+import os, signal, sys, time
+from relion_ganpick.relion import main
+def imports(folder, options):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    except main.StoppedError as stopped:
+        raise ImportError("an extension could not be loaded") from stopped
+main._carry_out = imports
+sys.exit(main.main(sys.argv[1:]))
+"""
+    project = make_project(tmp_path, 1)
+    ended = run_job(project, *WORDS, program=program)
+    assert (ended.status, markers(project)) == (1, FAILED)
+    assert ended.err == "relion_ganpick: stopped by SIGTERM\n"
