@@ -34,7 +34,7 @@ BLOCKS = 2
 SQUARE_MICROMETRE = 1e8  # square Angstrom
 FEWEST_CANDIDATES = 5
 FINE = 20  # points of the smooth curve between two candidates
-# Chosen on synthetic molecules: `python benchmarks/diameter.py` measures what comes of them.
+# Chosen on synthetic molecules and two real sets: `python benchmarks/diameter.py` measures what comes of them.
 SURE = 0.8
 SMOOTHING = 0.2
 TILT = -0.1
