@@ -22,4 +22,4 @@ def empty_and_full(n_scenes: int, seed: int) -> HeldOut:
         look[:, 0] = np.log(score / (1 - score))
         items.append((Picks(xy[:, 0], xy[:, 1], score), xy if full else np.empty((0, 2)), 1e-6))
         features.append(look.astype(np.float32))
-    return HeldOut(items, features)
+    return HeldOut(items, features, [400.0] * n_scenes)

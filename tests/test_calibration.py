@@ -1,4 +1,4 @@
-"""The figure of merit: curve, threshold, reliability."""
+"""The figure of merit: curve, threshold, reliability; by heights alone, with what else is in the micrograph."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from candidates import empty_and_full
 
-from relion_ganpick.core.calibration import calibrated
+from relion_ganpick.core.calibration import calibrated, context_terms, fit_context
 from relion_ganpick.core.evaluate import evaluate, match
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.model.validate import HeldOut, calibrate, figures_of, reliability, with_rescorer
+from relion_ganpick.model.validate import HeldOut, calibrate, calibrate_heights, figures_of, reliability, with_rescorer
 
 CURVE = {"raw": [0.0, 0.5, 1.0], "score": [0.0, 0.8, 0.9]}
 
@@ -25,9 +25,57 @@ def held_out(n_scenes: int, seed: int) -> HeldOut:
     return HeldOut(items, [])
 
 
+def sparse_and_full(n_scenes: int, seed: int, sparse_is_false: bool) -> HeldOut:
+    """Scenes of 20 x 20 diameters, in turn with 120 and 5 picks, right as often as their score says, or fewer of the sparse."""
+    rng = np.random.default_rng(seed)
+    items = []
+    for number in range(n_scenes):
+        count = 5 if number % 2 else 120
+        xy = rng.uniform(0, 320, (count, 2))
+        score = rng.uniform(0.05, 1, count)
+        right = rng.random(count) < score * (0.2 if sparse_is_false and count == 5 else 1.0)
+        items.append((Picks(xy[:, 0], xy[:, 1], score), xy[right], 1e-6))
+    return HeldOut(items, [], [400.0] * n_scenes)
+
+
 def test_the_curve_is_linear_between_its_knots() -> None:
     np.testing.assert_allclose(calibrated(np.array([0.25, 0.5, 0.75]), CURVE), [0.4, 0.8, 0.85])
     assert calibrated(np.empty(0), CURVE).shape == (0,)
+
+
+def test_neutral_context_changes_nothing() -> None:
+    context = CURVE | {"context": [0.0, 1.0, 0.0]}
+    np.testing.assert_allclose(calibrated(np.array([0.25, 0.5, 0.75]), context, 10.0), [0.4, 0.8, 0.85])
+
+
+def test_the_same_height_is_worth_more_where_there_are_more() -> None:
+    context, heights = CURVE | {"context": [0.5, 1.0, 0.5]}, np.array([0.25, 0.5, 0.75])
+    crowded, sparse = calibrated(heights, context, 10.0), calibrated(heights, context, 1000.0)
+    assert (crowded > sparse + 0.1).all()
+    by_hand = 0.5 + np.log(0.8 / 0.2) + 0.5 * np.log(2.05 / 10 + 0.002)
+    assert crowded[1] == pytest.approx(1 / (1 + np.exp(-by_hand)))
+    assert calibrated(np.empty(0), context, 10.0).shape == (0,)
+
+
+def test_logistic_fit_finds_the_coefficients_that_made_the_data() -> None:
+    rng = np.random.default_rng(0)
+    terms = np.concatenate([context_terms(rng.uniform(0.1, 0.95, 200), area) for area in rng.uniform(50, 5000, 400)])
+    right = rng.random(len(terms)) < 1 / (1 + np.exp(-terms @ [0.8, 0.9, 0.4]))
+    np.testing.assert_allclose(fit_context(terms, right), [0.8, 0.9, 0.4], atol=0.1)
+
+
+def test_a_merit_that_means_the_opposite_gives_no_correction() -> None:
+    terms = context_terms(np.linspace(0.1, 0.9, 100), 100.0)
+    assert fit_context(terms, terms[:, 1] < 0) is None
+
+
+def test_heights_learn_that_sparse_scenes_are_false() -> None:
+    assert calibrate_heights(sparse_and_full(60, 1, True))["context"][2] > 0.3
+    assert abs(calibrate_heights(sparse_and_full(60, 1, False))["context"][2]) < 0.2
+
+
+def test_heights_of_scenes_of_unknown_area_have_a_curve_alone() -> None:
+    assert calibrate_heights(held_out(20, 1)) == calibrate(held_out(20, 1))[0]
 
 
 def test_figure_of_merit_is_the_share_of_right_picks_on_other_scenes() -> None:

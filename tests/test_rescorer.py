@@ -37,19 +37,28 @@ def candidates(n: int, seed: int = 0) -> np.ndarray:
 def test_order_does_not_matter(rescorer: Rescorer) -> None:
     features = candidates(30)
     order = np.random.default_rng(1).permutation(30)
-    np.testing.assert_allclose(rescorer.score(features[order]), rescorer.score(features)[order], atol=1e-6)
+    np.testing.assert_allclose(rescorer.score(features[order], 50.0), rescorer.score(features, 50.0)[order], atol=1e-6)
 
 
 def test_candidates_that_are_not_there_do_not_count(rescorer: Rescorer) -> None:
     features = torch.from_numpy(candidates(30)[None])
     present = torch.ones(1, 30)
     present[:, 20:] = 0
-    torch.testing.assert_close(rescorer(features, present)[:, :20], rescorer(features[:, :20], torch.ones(1, 20)))
+    area = torch.tensor([50.0])
+    torch.testing.assert_close(rescorer(features, present, area)[:, :20], rescorer(features[:, :20], torch.ones(1, 20), area))
 
 
 def test_others_in_the_micrograph_do(rescorer: Rescorer) -> None:
     features = candidates(30)
-    assert abs(rescorer.score(features)[:5] - rescorer.score(features[:5])).max() > 1e-3
+    assert abs(rescorer.score(features, 50.0)[:5] - rescorer.score(features[:5], 50.0)).max() > 1e-3
+
+
+def test_a_micrograph_four_times_as_large_with_four_times_as_many_is_judged_alike(rescorer: Rescorer) -> None:
+    features = candidates(200)
+    np.testing.assert_allclose(
+        rescorer.score(np.tile(features, (4, 1)), 4000.0)[:200], rescorer.score(features, 1000.0), atol=2e-3
+    )
+    assert abs(rescorer.score(features, 4000.0) - rescorer.score(features, 1000.0)).max() > 1e-3
 
 
 def test_log_odds_of_the_members_are_averaged(rescorer: Rescorer) -> None:
@@ -58,12 +67,12 @@ def test_log_odds_of_the_members_are_averaged(rescorer: Rescorer) -> None:
     for member in rescorer.members:
         single = Rescorer(1).eval()
         single.members[0].load_state_dict(member.state_dict())
-        parts.append(logit(single.score(features)))
-    np.testing.assert_allclose(logit(rescorer.score(features)), np.mean(parts, axis=0), atol=1e-5)
+        parts.append(logit(single.score(features, 50.0)))
+    np.testing.assert_allclose(logit(rescorer.score(features, 50.0)), np.mean(parts, axis=0), atol=1e-5)
 
 
 def test_no_candidates_have_no_scores(rescorer: Rescorer) -> None:
-    assert rescorer.score(candidates(0)).shape == (0,)
+    assert rescorer.score(candidates(0), 50.0).shape == (0,)
 
 
 def test_it_learns_that_particles_look_alike() -> None:
@@ -71,7 +80,7 @@ def test_it_learns_that_particles_look_alike() -> None:
     assert fitted is not None
     others = empty_and_full(40, 2).judged()
     right = np.concatenate([each.right for each in others])
-    score = np.concatenate([fitted.score(each.features) for each in others])
+    score = np.concatenate([fitted.score(each.features, each.area) for each in others])
     assert score[right].mean() > 0.9
     assert score[~right].mean() < 0.1
 
@@ -87,13 +96,13 @@ def test_training_repeats_for_a_seed_and_leaves_other_random_numbers_alone() -> 
     assert again is not None
     assert other is not None
     features = candidates(9)
-    np.testing.assert_array_equal(first.score(features), again.score(features))
-    assert abs(first.score(features) - other.score(features)).max() > 1e-3
+    np.testing.assert_array_equal(first.score(features, 50.0), again.score(features, 50.0))
+    assert abs(first.score(features, 50.0) - other.score(features, 50.0)).max() > 1e-3
 
 
 @pytest.mark.parametrize("right", [True, False])
 def test_where_all_are_alike_there_is_nothing_to_learn(right: bool) -> None:
-    assert fit_rescorer([Judged(candidates(5), np.full(5, right))], seed=1, members=1) is None
+    assert fit_rescorer([Judged(candidates(5), np.full(5, right), 50.0)], seed=1, members=1) is None
     assert fit_rescorer([], seed=1, members=1) is None
 
 
@@ -102,7 +111,7 @@ def test_a_model_keeps_its_rescorer_on_disk(tmp_path: Path, rescorer: Rescorer) 
     loaded = load_model(str(save_model(model, tmp_path)))
     assert loaded.card.rescorer == {"members": 2, "hidden": 32, "code": 24}
     assert loaded.rescorer is not None
-    np.testing.assert_array_equal(loaded.rescorer.score(candidates(9)), rescorer.score(candidates(9)))
+    np.testing.assert_array_equal(loaded.rescorer.score(candidates(9), 50.0), rescorer.score(candidates(9), 50.0))
     assert describe_networks(loaded.card)[-1].startswith("rescorer: ")
     assert load_model(str(save_model(Model(model.generator, CARD), tmp_path))).rescorer is None
 
@@ -123,8 +132,18 @@ def test_merits_come_from_the_rescorer_and_then_the_curve(rescorer: Rescorer) ->
     model = Model(UNetGenerator(4, 2, 2), replace(CARD, calibration=half), rescorer)
     found = model.rescored(picks, picture, marked)
     np.testing.assert_array_equal(found.xy, picks.xy)
-    np.testing.assert_allclose(found.score, rescorer.score(describe(picks, picture, marked)) / 2)
+    np.testing.assert_allclose(found.score, rescorer.score(describe(picks, picture, marked), picture.size / 256) / 2)
     np.testing.assert_allclose(replace(model, rescorer=None).rescored(picks, picture, marked).score, [0.15, 0.45])
+
+
+def test_by_heights_the_rescorer_does_not_count_and_the_density_does(rescorer: Rescorer) -> None:
+    picture, marked = np.zeros((64, 64), np.float32), np.zeros((2, 64, 64), np.float32)
+    picks = Picks(np.array([10.0]), np.array([20.0]), np.array([0.6]))
+    heights = {"raw": [0.0, 1.0], "score": [0.0, 1.0], "context": [0.0, 1.0, 1.0]}
+    model = Model(UNetGenerator(4, 2, 2), replace(CARD, heights=heights), rescorer)
+    odds = 0.6 / 0.4 * (0.6 / 16 + 0.002)  # 16 squared diameters
+    np.testing.assert_allclose(model.by_heights().rescored(picks, picture, marked).score, [odds / (1 + odds)])
+    assert replace(model, card=CARD).by_heights().rescorer is rescorer
 
 
 def test_features_are_what_they_say() -> None:
@@ -138,10 +157,9 @@ def test_features_are_what_they_say() -> None:
     assert elsewhere[0] == 0
     np.testing.assert_allclose(at[1 : len(RINGS)], [2.0] * 2 + [-1.0] * 3 + [0.0] * (len(RINGS) - 6))
     np.testing.assert_allclose(elsewhere[1 : len(RINGS)], 0)
-    assert at[-4] == pytest.approx(np.log(1 + marker.sum()))
-    assert elsewhere[-4] == 0
-    np.testing.assert_allclose([at[-3], at[-1]], 0.2, rtol=1e-5)
-    assert at[-2] == elsewhere[-2] == pytest.approx(np.log(120 * 150 / PARTICLE_PX**2))
+    assert at[-3] == pytest.approx(np.log(1 + marker.sum()))
+    assert elsewhere[-3] == 0
+    np.testing.assert_allclose(at[-2:], 0.2, rtol=1e-5)
 
 
 def test_features_do_not_mind_turning() -> None:

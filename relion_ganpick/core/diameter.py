@@ -22,7 +22,7 @@ from relion_ganpick.core.micrograph import Micrograph
 from relion_ganpick.core.picker import SMALLEST_SIDE, Picker
 from relion_ganpick.core.preprocess import FILLED, PARTICLE_PX, resize
 from relion_ganpick.core.settings import PickSettings
-from relion_ganpick.model.weights import Model
+from relion_ganpick.model.weights import Model, load_model
 
 Values = NDArray[np.float64]
 
@@ -34,10 +34,9 @@ BLOCKS = 2
 SQUARE_MICROMETRE = 1e8  # square Angstrom
 FEWEST_CANDIDATES = 5
 FINE = 20  # points of the smooth curve between two candidates
-# Chosen on synthetic molecules and two real sets: `python benchmarks/diameter.py` measures what comes of them.
+# Chosen on synthetic molecules that no benchmark shows: `python benchmarks/diameter.py` measures what comes of them.
 SURE = 0.8
 SMOOTHING = 0.2
-TILT = -0.1
 FEWEST_SURE = 50
 FEWEST_PER_SQUARE = 0.01
 LARGEST_SPREAD = 0.15
@@ -85,7 +84,7 @@ def estimate_diameter(
 
 
 def make_pickers(candidates: Values, settings: PickSettings, device: str, model: Model | None) -> list[Picker]:
-    """Make one picker for each candidate diameter, all of one model.
+    """Make one picker for each candidate diameter, all of one model, with figures of merit by the marks' heights.
 
     Raises
     ------
@@ -93,7 +92,7 @@ def make_pickers(candidates: Values, settings: PickSettings, device: str, model:
         If the model is of the paper's kind: it sees whole micrographs at one size, whatever the diameter.
     """
     plain = PickSettings(diameter=float(candidates[0]), contrast=settings.contrast, model=settings.model, edge_margin=0.0)
-    first = Picker(plain, device, model)
+    first = Picker(plain, device, (model or load_model(settings.model)).by_heights())
     if first.as_in_paper:
         raise GanpickError(
             f"diameter auto: model {first.model.card.name} is of the paper's kind, which does not depend on the particle's size: "
@@ -110,8 +109,7 @@ def make_pickers(candidates: Values, settings: PickSettings, device: str, model:
 def from_counts(candidates: Values, counts: Values, areas: Values) -> DiameterEstimate:
     """Find the diameter at which sure picks are densest.
 
-    Density divided by the 0.1th power of the diameter, as a function of the diameter's logarithm, is smoothed by a Gaussian of
-    about one step. The slight tilt makes up for marks that forgive a diameter a little too large more than one too small.
+    Density, as a function of the diameter's logarithm, is smoothed by a Gaussian of about one step.
     A particle that stands out may show its subunits in a peak of its own; of several peaks, that with the greatest
     product of density and diameter counts. The spread is the jackknife's over the blocks, with what the particle's shape adds.
 
@@ -202,11 +200,11 @@ def _densest(candidates: Values, density: Values, area: Values, fewest: float = 
     steps = np.log(candidates)
     fine = np.linspace(steps[0], steps[-1], FINE * (len(steps) - 1) + 1)
     away = np.abs(fine[:, None] - steps)
-    smooth = np.exp(-0.5 * (away / SMOOTHING) ** 2) @ (density * candidates**TILT)
+    smooth = np.exp(-0.5 * (away / SMOOTHING) ** 2) @ density
     padded = np.pad(smooth, 1)
     is_peak = (smooth >= padded[:-2]) & (smooth >= padded[2:])
     enough = (density * area >= fewest) & (density * candidates**2 >= FEWEST_PER_SQUARE)
-    weight = np.where(is_peak & enough[away.argmin(axis=1)], smooth * np.exp((1 - TILT) * fine), 0.0)
+    weight = np.where(is_peak & enough[away.argmin(axis=1)], smooth * np.exp(fine), 0.0)
     return float(np.exp(fine[weight.argmax()])) if weight.any() else None
 
 

@@ -14,7 +14,7 @@ from relion_ganpick.core.preprocess import PARTICLE_PX
 Image = NDArray[np.float32]
 
 RINGS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 1.0, 1.25, 1.7)
-N_FEATURES = len(RINGS) - 1 + 5
+N_FEATURES = len(RINGS) - 1 + 4
 AT_ONCE = 2048
 LEAST = 1e-3
 
@@ -33,14 +33,13 @@ def describe(picks: Picks, picture: Image, marked: Image) -> NDArray[np.float32]
 
     Returns
     -------
-    (n, 14) float32: the score's log odds; the picture's mean in nine rings, at `RINGS` diameters from the candidate; the
+    (n, 13) float32: the score's log odds; the picture's mean in nine rings, at `RINGS` diameters from the candidate; the
     logarithm of the marker's mass and the square root of the mean contamination within half a diameter; and, the same for
-    all candidates of a picture, the logarithm of its area in squared diameters and the square root of its mean contamination.
+    all candidates of a picture, the square root of its mean contamination.
     """
     marker = marked[0]
     contamination = marked[1] if len(marked) > 1 else np.zeros_like(marker)
     odds = logit(np.clip(picks.score, LEAST, 1 - LEAST))
-    of_all = [np.log(picture.size / PARTICLE_PX**2), np.sqrt(contamination.mean(dtype=float))]
     reach = int(np.ceil(RINGS[-1] * PARTICLE_PX))
     steps = np.arange(-reach, reach + 1)
     away = np.hypot(steps[:, None], steps[None, :]) / PARTICLE_PX
@@ -59,7 +58,7 @@ def describe(picks: Picks, picture: Image, marked: Image) -> NDArray[np.float32]
         out[part, 0] = odds[part]
         for k, ring in enumerate(rings, 1):
             out[part, k] = mean(wide[0], ring, part)
-        out[part, -4] = np.log(1 + len(disc[0]) * mean(wide[1], disc, part))
-        out[part, -3] = np.sqrt(mean(wide[2], disc, part))
-        out[part, -2:] = of_all
+        out[part, -3] = np.log(1 + len(disc[0]) * mean(wide[1], disc, part))
+        out[part, -2] = np.sqrt(mean(wide[2], disc, part))
+        out[part, -1] = np.sqrt(contamination.mean(dtype=float))
     return out

@@ -28,7 +28,7 @@ from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.core.settings import MIN_DISTANCE_DIAMETERS
 from relion_ganpick.model.averages import class_averages, pooled
 from relion_ganpick.model.lessons import AdaptSettings, Lesson, lesson, lesson_batch, turned_mark
-from relion_ganpick.model.validate import calibrate, figures_of, pick_held_out, reliability
+from relion_ganpick.model.validate import calibrate, calibrate_heights, figures_of, pick_held_out, reliability
 from relion_ganpick.model.weights import Model
 
 Image = NDArray[np.float32]
@@ -89,8 +89,9 @@ def adapt(
         loss = _fine_tune(generator, lessons, shapes, settings, number, device)
         say(f"adapt: round {number + 1} of {settings.rounds}: {n_sure} sure particles, loss {loss:.4f}")
         generator.eval()
-        calibration, threshold = calibrate(pick_held_out(generator, device, settings.seed, range(n_scenes)), model.rescorer)
-        current = replace(current, card=replace(model.card, calibration=calibration, threshold=threshold))
+        held_out = pick_held_out(generator, device, settings.seed, range(n_scenes))
+        (calibration, threshold), heights = calibrate(held_out, model.rescorer), calibrate_heights(held_out)
+        current = replace(current, card=replace(model.card, calibration=calibration, threshold=threshold, heights=heights))
     generator.requires_grad_(False)
     after = agreement(current, judged, device)
     say(f"adapt: picks of turned micrographs agree to {before:.4f} before and {after:.4f} after ({len(judged)} held back)")

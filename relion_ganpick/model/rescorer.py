@@ -31,8 +31,9 @@ JITTER = 0.05
 class Judge(nn.Module):
     """From the features of all candidates in a micrograph to the log odds that each is a particle.
 
-    Every candidate gets a code and a weight; the weighted mean and standard deviation of the codes, and the sum of the weights,
-    describe the micrograph. A candidate is judged by its features, by how far its code is from the mean, and by that description.
+    Every candidate gets a code and a weight; the weighted mean and standard deviation of the codes, and the sum of the weights
+    per area, describe the micrograph, of whatever size it is. A candidate is judged by its features, by how far its code is
+    from the mean, and by that description.
 
     Parameters
     ----------
@@ -48,14 +49,15 @@ class Judge(nn.Module):
         layers = [layer for a, b in itertools.pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
         self.judge = nn.Sequential(*layers, nn.Linear(hidden, 1))
 
-    def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """Judge standardised features, (b, n, features) and (b, n) -> (b, n) log odds."""
+    def forward(self, x: Tensor, present: Tensor, area: Tensor) -> Tensor:
+        """Judge standardised features, (b, n, features), (b, n) and (b,) -> (b, n) log odds."""
         code = self.encode(x)
         weight = torch.sigmoid(self.weigh(x)) * present[..., None]
         total = weight.sum(1, keepdim=True)
         mean = (weight * code).sum(1, keepdim=True) / (total + 0.5)
         variance = (weight * (code - mean) ** 2).sum(1, keepdim=True) / (total + 0.5)
-        whole = torch.cat([mean, variance.clamp(min=1e-8).sqrt(), torch.log(total + 0.1)], dim=2).expand(-1, x.shape[1], -1)
+        density = torch.log((total + 0.1) / area[:, None, None])
+        whole = torch.cat([mean, variance.clamp(min=1e-8).sqrt(), density], dim=2).expand(-1, x.shape[1], -1)
         odds: Tensor = self.judge(torch.cat([x, (code - mean).abs(), whole], dim=2))
         return odds[..., 0]
 
@@ -81,24 +83,49 @@ class Rescorer(nn.Module):
         self.register_buffer("scale", torch.ones(N_FEATURES))
         self.members = nn.ModuleList(Judge(hidden, code) for _ in range(members))
 
-    def forward(self, features: Tensor, present: Tensor) -> Tensor:
-        """Judge micrographs at once, (b, n, features) and (b, n) of 0 and 1 for candidates that are there -> (b, n) log odds."""
-        x = (features - self.mean) / self.scale
-        return torch.stack([member(x, present) for member in self.members]).mean(0)
+    def forward(self, features: Tensor, present: Tensor, area: Tensor) -> Tensor:
+        """Judge micrographs at once.
 
-    def score(self, features: Features) -> NDArray[np.float64]:
-        """Judge one micrograph's candidates, (n, features) float32 -> (n,) float64 in [0, 1]."""
+        Parameters
+        ----------
+        features
+            (b, n, features).
+        present
+            (b, n) of 0 and 1 for candidates that are there.
+        area
+            (b,) of the micrographs in squared diameters.
+
+        Returns
+        -------
+        (b, n) log odds.
+        """
+        x = (features - self.mean) / self.scale
+        return torch.stack([member(x, present, area) for member in self.members]).mean(0)
+
+    def score(self, features: Features, area: float) -> NDArray[np.float64]:
+        """Judge a micrograph's candidates, (n, features) float32, and its area in squared diameters -> (n,) float64 in [0, 1]."""
         with torch.inference_mode():
-            odds = self(torch.from_numpy(features)[None], torch.ones(1, len(features)))[0]
+            odds = self(torch.from_numpy(features)[None], torch.ones(1, len(features)), torch.tensor([area]))[0]
         return np.asarray(torch.sigmoid(odds.double()).numpy())
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The candidates of one micrograph, (n, features) float32, and which of them are right, (n,) bool."""
+    """The candidates of one micrograph.
+
+    Attributes
+    ----------
+    features
+        (n, features) float32.
+    right
+        (n,) bool, which of them are particles.
+    area
+        Of the micrograph in squared diameters.
+    """
 
     features: Features
     right: NDArray[np.bool_]
+    area: float
 
 
 def fit_rescorer(micrographs: Sequence[Judged], seed: int, members: int, steps: int = STEPS) -> Rescorer | None:
@@ -123,7 +150,7 @@ def fit_rescorer(micrographs: Sequence[Judged], seed: int, members: int, steps: 
     right = np.concatenate([each.right for each in micrographs]) if micrographs else np.empty(0, bool)
     if not len(right) or right.all() or not right.any():
         return None
-    features, answer, present = _stacked(micrographs)
+    features, answer, present, area = _stacked(micrographs)
     everything = features[present > 0]
     mean, scale = everything.mean(0), everything.std(0, unbiased=False).clamp(min=1e-3)
     with torch.random.fork_rng(devices=[]):
@@ -133,11 +160,11 @@ def fit_rescorer(micrographs: Sequence[Judged], seed: int, members: int, steps: 
         rescorer.scale.copy_(scale)
         for member in rescorer.members:
             assert isinstance(member, Judge)
-            _fit(member, (features - mean) / scale, answer, present, steps)
+            _fit(member, (features - mean) / scale, answer, present, area, steps)
     return rescorer.eval().requires_grad_(False)
 
 
-def _fit(member: Judge, features: Tensor, answer: Tensor, present: Tensor, steps: int) -> None:
+def _fit(member: Judge, features: Tensor, answer: Tensor, present: Tensor, area: Tensor, steps: int) -> None:
     """Train one judge on standardised features."""
     optimiser = torch.optim.AdamW(member.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(steps, 1))
@@ -146,7 +173,7 @@ def _fit(member: Judge, features: Tensor, answer: Tensor, present: Tensor, steps
         longest = int(present[chosen].sum(1).max())
         x, wanted, there = (each[chosen, :longest] for each in (features, answer, present))
         there = there * (torch.rand_like(there) > MOST_HIDDEN * torch.rand(BATCH, 1))
-        odds = member(x + JITTER * torch.randn_like(x), there)
+        odds = member(x + JITTER * torch.randn_like(x), there, area[chosen])
         loss = (F.binary_cross_entropy_with_logits(odds, wanted, reduction="none") * there).sum() / there.sum().clamp(min=1)
         optimiser.zero_grad()
         torch.autograd.backward(loss)
@@ -154,8 +181,8 @@ def _fit(member: Judge, features: Tensor, answer: Tensor, present: Tensor, steps
         schedule.step()
 
 
-def _stacked(micrographs: Sequence[Judged]) -> tuple[Tensor, Tensor, Tensor]:
-    """Put micrographs of different numbers of candidates into one tensor each: features, whether right, whether there."""
+def _stacked(micrographs: Sequence[Judged]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Put micrographs of different numbers of candidates into one tensor each: features, whether right, whether there, area."""
     longest = max(len(each.right) for each in micrographs)
     features = torch.zeros(len(micrographs), longest, N_FEATURES)
     answer, present = torch.zeros(2, len(micrographs), longest)
@@ -164,4 +191,4 @@ def _stacked(micrographs: Sequence[Judged]) -> tuple[Tensor, Tensor, Tensor]:
         features[k, :n] = torch.from_numpy(each.features)
         answer[k, :n] = torch.from_numpy(each.right.astype(np.float32))
         present[k, :n] = 1
-    return features, answer, present
+    return features, answer, present, torch.tensor([each.area for each in micrographs])

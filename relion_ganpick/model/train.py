@@ -21,7 +21,7 @@ from relion_ganpick.model.losses import cross_entropy_with_dice, data_loss, disc
 from relion_ganpick.model.networks import PatchDiscriminator
 from relion_ganpick.model.presets import TrainSettings
 from relion_ganpick.model.run import TrainingRun
-from relion_ganpick.model.validate import HeldOut, figures_of, pick_held_out, reliability, with_rescorer
+from relion_ganpick.model.validate import HeldOut, calibrate_heights, figures_of, pick_held_out, reliability, with_rescorer
 from relion_ganpick.model.weights import Card, Model, build_generator, save_model
 from relion_ganpick.synthesis.pairs import make_batch
 
@@ -163,6 +163,7 @@ class Trainer(TrainingRun):
             metrics=figures_of(judged, threshold),
             threshold=threshold,
             calibration=calibration,
+            heights=calibrate_heights(held_out),
             reliability=reliability(judged),
         )
         return save_model(Model(self.average, card, rescorer), self.folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 from torch import nn
 
-from relion_ganpick.core.calibration import calibrated
+from relion_ganpick.core.calibration import calibrated, context_terms, fit_context
 from relion_ganpick.core.evaluate import average_precision, best_threshold, evaluate, match
 from relion_ganpick.core.localize import peaks
 from relion_ganpick.core.picks import Picks
@@ -40,16 +40,19 @@ class HeldOut:
         For each scene: picks with raw scores, (n, 2) true centres, reach in pixels.
     features
         For each scene (n, features) float32 of its picks (`core.surroundings`); empty where no rescorer will see them.
+    areas
+        Of each scene in squared diameters; empty likewise.
     """
 
     items: list[Item]
     features: list[Features]
+    areas: list[float] = field(default_factory=list)
 
     def judged(self) -> list[Judged]:
         """Make the examples of a rescorer: a pick is right when it is matched one to one."""
         return [
-            Judged(features, match(picks.xy, truth, reach))
-            for (picks, truth, reach), features in zip(self.items, self.features, strict=True)
+            Judged(features, match(picks.xy, truth, reach), area)
+            for (picks, truth, reach), features, area in zip(self.items, self.features, self.areas, strict=True)
         ]
 
     def rescored(self, rescorer: Rescorer | None, calibration: Mapping[str, Sequence[float]] | None = None) -> list[Item]:
@@ -57,8 +60,8 @@ class HeldOut:
         items = self.items
         if rescorer is not None:
             items = [
-                (Picks(picks.x, picks.y, rescorer.score(features)), truth, reach)
-                for (picks, truth, reach), features in zip(items, self.features, strict=True)
+                (Picks(picks.x, picks.y, rescorer.score(features, area)), truth, reach)
+                for (picks, truth, reach), features, area in zip(items, self.features, self.areas, strict=True)
             ]
         if calibration is not None:
             items = [
@@ -71,7 +74,7 @@ def pick_held_out(
     generator: nn.Module, device: torch.device, seed: int, scenes: range, settings: SceneSettings | None = None
 ) -> HeldOut:
     """Pick held-out scenes, by their numbers, with raw scores; no training step draws from their random stream."""
-    items, features = [], []
+    items, features, areas = [], [], []
     for index in scenes:
         scene = random_scene(np.random.default_rng((seed, VALIDATION_STREAM, index)), 256, settings)
         picture = normalise(scene.pixels)
@@ -79,7 +82,8 @@ def pick_held_out(
         picks = peaks(marked[0], PARTICLE_PX, MIN_DISTANCE_DIAMETERS * PARTICLE_PX)
         items.append((picks, scene.centres, PARTICLE_PX / 4))
         features.append(describe(picks, picture, marked))
-    return HeldOut(items, features)
+        areas.append(picture.size / PARTICLE_PX**2)
+    return HeldOut(items, features, areas)
 
 
 def mark(generator: nn.Module, picture: NDArray[np.float32], device: torch.device) -> NDArray[np.float32]:
@@ -121,6 +125,25 @@ def calibrate(held_out: HeldOut, rescorer: Rescorer | None = None) -> tuple[dict
     return calibration, round(threshold, 4)
 
 
+def calibrate_heights(held_out: HeldOut) -> dict[str, list[float]]:
+    """Make figures of merit of markers' heights alone, and of what else is in the micrograph (`core.calibration`).
+
+    Returns
+    -------
+    Lists ``raw`` and ``score`` of equal length, and ``context`` where the areas are known and it is worth something.
+    """
+    right = [match(picks.xy, truth, reach) for picks, truth, reach in held_out.items]
+    curve = _curve(np.concatenate([picks.score for picks, _, _ in held_out.items]), np.concatenate(right))
+    merits = [calibrated(picks.score, curve) for picks, _, _ in held_out.items]
+    seen = [
+        (context_terms(merit, area), hit) for merit, area, hit in zip(merits, held_out.areas, right, strict=False) if len(hit)
+    ]
+    if not seen:
+        return curve
+    context = fit_context(np.concatenate([terms for terms, _ in seen]), np.concatenate([hit for _, hit in seen]))
+    return curve | ({"context": context} if context else {})
+
+
 def with_rescorer(held_out: HeldOut, seed: int, members: int) -> tuple[Rescorer | None, dict[str, list[float]], float]:
     """Fit a rescorer to four fifths of the scenes, then curve and threshold to the rest of them.
 
@@ -130,7 +153,7 @@ def with_rescorer(held_out: HeldOut, seed: int, members: int) -> tuple[Rescorer 
     """
     cut = len(held_out.items) - len(held_out.items) // 5
     rescorer = fit_rescorer(held_out.judged()[:cut], seed, members) if members else None
-    rest = HeldOut(held_out.items[cut:], held_out.features[cut:]) if rescorer is not None else held_out
+    rest = HeldOut(held_out.items[cut:], held_out.features[cut:], held_out.areas[cut:]) if rescorer is not None else held_out
     return rescorer, *calibrate(rest, rescorer)
 
 

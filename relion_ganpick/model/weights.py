@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from relion_ganpick.core.calibration import calibrated
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
+from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.core.surroundings import describe
 from relion_ganpick.model.networks import UNetGenerator
 from relion_ganpick.model.paper_networks import PaperGenerator
@@ -54,6 +55,8 @@ class Card:
         Default for the figure of merit.
     calibration
         Knots of the map from a score to the figure of merit (`core.calibration`).
+    heights
+        The same for the marker's height with what else is in the micrograph, which the diameter is estimated by.
     rescorer
         Size of the rescorer that gives the score (`model.rescorer`); empty where the marker's height is the score.
     reliability
@@ -76,6 +79,7 @@ class Card:
     threshold: float
     calibration: dict[str, list[float]]
     localization: str = "peaks"
+    heights: dict[str, list[float]] = field(default_factory=dict)
     rescorer: dict[str, int] = field(default_factory=dict)
     reliability: list[list[float]] = field(default_factory=list)
     sha256: str = ""
@@ -102,8 +106,15 @@ class Model:
         marked
             (c, h, w) float32, what the generator made of it.
         """
-        score = picks.score if self.rescorer is None else self.rescorer.score(describe(picks, picture, marked))
-        return Picks(picks.x, picks.y, calibrated(score, self.card.calibration))
+        area = picture.size / PARTICLE_PX**2
+        score = picks.score if self.rescorer is None else self.rescorer.score(describe(picks, picture, marked), area)
+        return Picks(picks.x, picks.y, calibrated(score, self.card.calibration, area))
+
+    def by_heights(self) -> Model:
+        """Make the same model with figures of merit by the marks' heights; one whose card has none stays as it is."""
+        if not self.card.heights:
+            return self
+        return replace(self, card=replace(self.card, calibration=self.card.heights), rescorer=None)
 
 
 def save_model(model: Model, folder: Path) -> Path:
