@@ -4,6 +4,7 @@
     python benchmarks/accuracy.py --sets FOLDER                and real sets in FOLDER (see benchmarks/sets.py)
     python benchmarks/accuracy.py --sets FOLDER --log          and RELION's Laplacian-of-Gaussian picker (relion_autopick --LoG)
     python benchmarks/accuracy.py --sets FOLDER --adapted      and the model adapted to each real set, without labels
+    python benchmarks/accuracy.py --adapted_molecules 5        and the model adapted to simulated sets of five molecules
     python benchmarks/accuracy.py --plot docs/snr.png          F1 against signal-to-noise ratio on the simulated grid
 
 A pick is right when it is matched one to one with a reference centre within a quarter of the diameter; counts are pooled
@@ -25,14 +26,32 @@ import argparse
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pickers import difference_of_gaussians, laplacian
 from scoring import HEADER, Item, Row, figures, line, spread
 from sets import RealSet, real_sets
-from simulated import CONTRASTS, DEFOCI, DOSES, Point, grid, plot, rows, simulated_picker, sweep
+from simulated import (
+    ADAPTED_CONTRAST,
+    ADAPTED_SCENES,
+    CONTRASTS,
+    DEFOCI,
+    DOSES,
+    PER_KIND,
+    Image,
+    Point,
+    grid,
+    micrographs_of,
+    molecules,
+    picked,
+    plot,
+    prepared,
+    rows,
+    simulated_picker,
+    sweep,
+)
 
 from relion_ganpick.core.adapt_options import MOST_MICROGRAPHS
 from relion_ganpick.core.errors import GanpickError
@@ -54,6 +73,9 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--log", action="store_true", help="run relion_autopick --LoG on the real sets")
     parser.add_argument("--adapted", action="store_true", help="adapt the model to each real set and score it there")
+    parser.add_argument(
+        "--adapted_molecules", type=int, default=0, metavar="N", help="adapt to simulated micrographs of N held-out molecules too"
+    )
     parser.add_argument("--seeds", type=int, default=1, help="adaptations of each set, with seeds 1, 2, ... (default: 1)")
     parser.add_argument(
         "--wrong_diameters", action="store_true", help="real sets also with diameters that are wrong by up to a third"
@@ -65,8 +87,10 @@ def main() -> None:
     print(HEADER)
     for each in real_sets(args.sets):
         real(each, args)
+    picker = simulated_picker(args.model, args.device)
+    for number in range(0, PER_KIND * args.adapted_molecules, PER_KIND):
+        simulated_set(number, picker, args)
     if not args.no_simulated:
-        picker = simulated_picker(args.model, args.device)
         points = on_grid(picker, args.plot)
         for contrast in CONTRASTS:
             show(sweep(picker, contrast))
@@ -94,7 +118,21 @@ def real(real_set: RealSet, args: argparse.Namespace) -> None:
         wrong = Picker(PickSettings(diameter=factor * real_set.diameter), args.device, picker.model)
         show([scored(real_set, f"d x {factor:g}", wrong)])
     if args.adapted:
-        adapted(real_set, picker, args)
+        pictures = real_set.pictures(picker, MOST_MICROGRAPHS)
+        adapted(pictures, lambda used: scored(real_set, "adapted", used), picker, args)
+
+
+def simulated_set(number: int, picker: Picker, args: argparse.Namespace) -> None:
+    """Score the model on simulated micrographs of one molecule, before and after it was adapted to them."""
+    scenes = micrographs_of(number, ADAPTED_CONTRAST, ADAPTED_SCENES)
+
+    def found(name: str, used: Picker) -> Row:
+        items = [picked(used, scene)[0] for scene in scenes]
+        return Row(f"{molecules()[number][0]} {number}", name, items, [scene.pixels.shape for scene in scenes], used.threshold)
+
+    show([found("ganpick", picker)])
+    pictures = [prepared(picker, scene).picture for scene in scenes]
+    adapted(pictures, lambda used: found("adapted", used), picker, args)
 
 
 def scored(real_set: RealSet, name: str, picker: Picker) -> Row:
@@ -102,8 +140,8 @@ def scored(real_set: RealSet, name: str, picker: Picker) -> Row:
     return _row(real_set, name, [real_set.item(*found) for found in real_set.picked(picker)], picker.threshold)
 
 
-def adapted(real_set: RealSet, picker: Picker, args: argparse.Namespace) -> None:
-    """Adapt the model to the set's own micrographs, which needs no labels, and score what comes out, for each seed.
+def adapted(pictures: Sequence[Image], found: Callable[[Picker], Row], picker: Picker, args: argparse.Namespace) -> None:
+    """Adapt the model to a set's own micrographs, which needs no labels, and score what comes out, for each seed.
 
     Where adaptation finds its result no better by its own measure, or cannot begin, a user keeps the model as it was; so the
     line then is that model's.
@@ -111,20 +149,19 @@ def adapted(real_set: RealSet, picker: Picker, args: argparse.Namespace) -> None
     lines = []
     for seed in range(1, args.seeds + 1):
         began = time.monotonic()
-        pictures = real_set.pictures(picker, MOST_MICROGRAPHS)
         try:
             model = adapt(picker.model, pictures, replace(AdaptSettings(), seed=seed), picker.device, lambda _: None)
             note = "" if model else ", kept as it was: no better by its own measure"
         except GanpickError as error:
             model, note = None, f", kept as it was: {str(error).split(':')[0]}"
         seconds = time.monotonic() - began
-        used = Picker(PickSettings(diameter=real_set.diameter), args.device, model) if model else picker
-        values = figures(scored(real_set, "adapted", used))
+        row = found(Picker(replace(picker.settings, threshold=None), args.device, model) if model else picker)
+        values = figures(row)
         lines.append(values)
-        print(line(real_set.name, "adapted", values) + f"  seed {seed}, {seconds:.0f} s{note}", flush=True)
+        print(line(row.name, "adapted", values) + f"  seed {seed}, {seconds:.0f} s{note}", flush=True)
     if len(lines) > 1:
         for name, values in zip(("mean", "sd"), spread(lines), strict=True):
-            print(line(real_set.name, f"ad. {name}", values), flush=True)
+            print(line(row.name, f"ad. {name}", values), flush=True)
 
 
 def on_grid(picker: Picker, picture: Path | None) -> list[Point]:

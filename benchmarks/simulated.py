@@ -26,7 +26,7 @@ from scoring import Item, Row
 
 from relion_ganpick.core.evaluate import evaluate
 from relion_ganpick.core.micrograph import Micrograph
-from relion_ganpick.core.picker import Picker
+from relion_ganpick.core.picker import Picker, Prepared
 from relion_ganpick.core.preprocess import HIGH_PASS_DIAMETERS, PARTICLE_PX
 from relion_ganpick.core.settings import PickSettings
 from relion_ganpick.synthesis.imaging import Optics, contrast_transfer_function, transfer
@@ -41,6 +41,7 @@ SIDE = 512
 DIAMETER = 180.0
 DEFOCI = (0.8, 1.5, 2.5)
 DOSES = (5.0, 10.0, 20.0, 40.0)
+ADAPTED_CONTRAST, ADAPTED_SCENES = 1.0, 8
 CONTRASTS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 REFERENCE_CONTRAST, REFERENCE_DEFOCUS, REFERENCE_DOSE = 1.5, 1.5, 20.0
 UNCROWDED = replace(CLEAN, diameter=(DIAMETER, DIAMETER), phase_plate=0.0, area_density=(0.15, 0.35), spacing=(1.0, 1.2))
@@ -170,12 +171,25 @@ def sweep(picker: Picker, contrast: float) -> list[Row]:
     return rows(f"dirty {contrast:g} sigma", picker, [ours for ours, _ in found], [floor for _, floor in found])
 
 
+def micrographs_of(number: int, contrast: float, count: int) -> list[Scene]:
+    """Make scenes of one molecule, by its place in `molecules`, with all kinds of contamination and crowding."""
+    _, molecule = molecules()[number]
+    settings = replace(SceneSettings(), diameter=(DIAMETER, DIAMETER), contrast=(contrast, contrast), empty=0.0)
+    streams = [np.random.default_rng((HELD_OUT, 5, number, k)) for k in range(count)]
+    return [make_scene((SIDE, SIDE), PARTICLE_PX, rng, settings, molecule) for rng in streams]
+
+
+def prepared(picker: Picker, scene: Scene) -> Prepared:
+    """Bring a scene to the working scale as a picker wants it."""
+    return picker.prepare(Micrograph(scene.pixels, scene.pixel_size, "simulated"))
+
+
 def picked(picker: Picker, scene: Scene) -> tuple[Item, Item]:
     """Pick a scene with the network and with the difference of Gaussians."""
-    prepared = picker.prepare(Micrograph(scene.pixels, scene.pixel_size, "simulated"))
-    ours = picker.locate(prepared, picker.mark(prepared.picture))
+    here = prepared(picker, scene)
+    ours = picker.locate(here, picker.mark(here.picture))
     reach = scene.diameter / scene.pixel_size / 4
-    return (ours, scene.centres, reach), (difference_of_gaussians(prepared), scene.centres, reach)
+    return (ours, scene.centres, reach), (difference_of_gaussians(here), scene.centres, reach)
 
 
 def rows(name: str, picker: Picker, ours: Sequence[Item], floor: Sequence[Item]) -> list[Row]:
