@@ -231,7 +231,10 @@ def load_model(name: str = "default") -> Model:
         generator, rescorer = build_generator(card.network), Rescorer(**card.rescorer) if card.rescorer else None
         _fill(generator, rescorer, load_tensors(data))
     except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise GanpickError(f"{path}: the weights do not fit their card ({str(error)[:200]})") from error
+        raise GanpickError(
+            f"{path}: the weights do not fit their card, or were written by another version ({card.code_version}; this is "
+            f"{__version__}): train or adapt again, or reinstall the package ({str(error)[:200]})"
+        ) from error
     return Model(generator.eval().requires_grad_(False), card, rescorer and rescorer.eval().requires_grad_(False))
 
 
