@@ -33,7 +33,7 @@ from job_project import (
 from relion_ganpick import Picker
 from relion_ganpick.cli import main
 from relion_ganpick.core.auto_diameter import preferred, resolve_diameter
-from relion_ganpick.core.diameter import SHAPE_ERROR, STEP, candidate_diameters, estimate_diameter, from_counts
+from relion_ganpick.core.diameter import SHAPE_ERROR, STEP, SURE, candidate_diameters, estimate_diameter, from_counts
 from relion_ganpick.core.diameter_record import DIAMETER_FILE, read_record
 from relion_ganpick.core.engine import Task
 from relion_ganpick.core.errors import GanpickError
@@ -54,6 +54,11 @@ def hill(true: float, n_blocks: int = 4, height: float = 0.4) -> tuple[np.ndarra
     return candidates, counts, areas
 
 
+def at_all(counts: np.ndarray) -> np.ndarray:
+    """The same counts at every figure of merit."""
+    return np.repeat(counts[:, None], len(SURE), axis=1)
+
+
 def micrographs(diameter: float, pixel_size: float, n: int = 2, across: int = 14) -> Iterator[Micrograph]:
     """Simulated micrographs of compact and hollow particles, as clear at the working scale whatever the pixel size."""
     side = int(across * diameter / pixel_size)
@@ -67,7 +72,8 @@ def micrographs(diameter: float, pixel_size: float, n: int = 2, across: int = 14
 
 @pytest.mark.parametrize("true", [75.0, 130.0, 191.0, 400.0])
 def test_densest_candidate_is_refined_between_the_steps(true: float) -> None:
-    found = from_counts(*hill(true))
+    candidates, counts, areas = hill(true)
+    found = from_counts(candidates, at_all(counts), areas)
     assert found.angstrom == pytest.approx(true, rel=0.03)
     assert found.spread == pytest.approx(SHAPE_ERROR, abs=1e-6)
     assert found.n_sure == pytest.approx(160, abs=8)
@@ -78,7 +84,7 @@ def test_candidates_that_could_not_be_tried_do_not_count() -> None:
     candidates, counts, areas = hill(191.0)
     untried = candidates < 100
     counts[:, untried], areas[:, untried] = 0, 0
-    found = from_counts(candidates, counts, areas)
+    found = from_counts(candidates, at_all(counts), areas)
     assert found.angstrom == pytest.approx(191, rel=0.03)
     assert min(found.candidates) >= 100
 
@@ -87,20 +93,30 @@ def test_subunits_that_are_picked_one_by_one_do_not_make_the_particle_small() ->
     candidates, counts, areas = hill(240.0)
     with_subunits = counts + 1.8 * np.roll(counts, -6, axis=1)
     assert with_subunits.sum(axis=0).argmax() == counts.sum(axis=0).argmax() - 6
-    assert from_counts(candidates, with_subunits, areas).angstrom == pytest.approx(240, rel=0.05)
+    assert from_counts(candidates, at_all(with_subunits), areas).angstrom == pytest.approx(240, rel=0.05)
 
 
 def test_spread_tells_how_far_the_blocks_are_apart() -> None:
     candidates, small, areas = hill(150.0)
     large = hill(190.0)[1]
-    found = from_counts(candidates, np.vstack([small[:2], large[:2]]), areas)
+    found = from_counts(candidates, at_all(np.vstack([small[:2], large[:2]])), areas)
     assert 150 < found.angstrom < 190
     assert SHAPE_ERROR + 0.01 < found.spread < 0.2
 
 
+def test_the_surest_of_which_there_are_enough_decide() -> None:
+    candidates, sure, areas = hill(240.0)
+    unsure = hill(150.0)[1]
+    counts = at_all(unsure)
+    counts[:, 0] = sure
+    assert from_counts(candidates, counts, areas).angstrom == pytest.approx(240, rel=0.03)
+    counts[:, 0] = 0.2 * sure
+    assert from_counts(candidates, counts, areas).angstrom == pytest.approx(150, rel=0.03)
+
+
 def refused(candidates: np.ndarray, counts: np.ndarray, areas: np.ndarray) -> str:
     with pytest.raises(GanpickError, match="give --diameter a number in Angstrom") as caught:
-        from_counts(candidates, counts, areas)
+        from_counts(candidates, at_all(counts), areas)
     return str(caught.value)
 
 

@@ -2,8 +2,9 @@
 
 The generator knows particles that are one working diameter wide, give or take a fifth. Shown too large, a particle falls apart
 into pieces that it does not know; shown too small, it is a speck. So the number of sure picks per area, followed over a
-range of assumed diameters, rises and falls around the true one. It is a count, which one odd micrograph or one bright ice
-crystal hardly moves, and nothing in it depends on the model beyond what its training demands of every model.
+range of assumed diameters, rises and falls around the true one, the more sharply the surer they have to be. It is a count,
+which one odd micrograph or one bright ice crystal hardly moves, and nothing in it depends on the model beyond what its
+training demands of every model.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ SQUARE_MICROMETRE = 1e8  # square Angstrom
 FEWEST_CANDIDATES = 5
 FINE = 20  # points of the smooth curve between two candidates
 # Chosen on synthetic molecules that no benchmark shows: `python benchmarks/diameter.py` measures what comes of them.
-SURE = 0.8
+SURE = (0.9, 0.8, 0.7, 0.6, 0.5)  # the first at which there are enough
 SMOOTHING = 0.2
 FEWEST_SURE = 50
 FEWEST_PER_SQUARE = 0.01
@@ -107,7 +108,7 @@ def make_pickers(candidates: Values, settings: PickSettings, device: str, model:
 
 
 def from_counts(candidates: Values, counts: Values, areas: Values) -> DiameterEstimate:
-    """Find the diameter at which sure picks are densest.
+    """Find the diameter at which sure picks are densest; how sure, is as much as leaves enough of them.
 
     Density, as a function of the diameter's logarithm, is smoothed by a Gaussian of about one step.
     A particle that stands out may show its subunits in a peak of its own; of several peaks, that with the greatest
@@ -118,7 +119,7 @@ def from_counts(candidates: Values, counts: Values, areas: Values) -> DiameterEs
     candidates
         (n,) diameters in Angstrom, rising.
     counts
-        (blocks, n) sure picks.
+        (blocks, levels, n) picks with at least each of the figures of merit in `SURE`.
     areas
         (blocks, n) area that was searched in square Angstrom; 0 where a candidate could not be tried.
 
@@ -128,16 +129,20 @@ def from_counts(candidates: Values, counts: Values, areas: Values) -> DiameterEs
         If there are too few sure picks, they are densest at an end of the range, or the blocks disagree.
     """
     tried = areas.sum(axis=0) > 0
-    candidates, counts, areas = candidates[tried], counts[:, tried], areas[:, tried]
+    candidates, counts, areas = candidates[tried], counts[:, :, tried], areas[:, tried]
     if len(candidates) < FEWEST_CANDIDATES:
         raise GanpickError(f"diameter auto: the micrographs are too small or too coarse to try several: {GIVE_A_NUMBER}")
-    total, area = counts.sum(axis=0), areas.sum(axis=0)
+    area = areas.sum(axis=0)
     tested = f"from {candidates[0]:.0f} to {candidates[-1]:.0f} A"
-    estimate = _densest(candidates, total / area, area)
-    if estimate is None:
+    for sure in np.moveaxis(counts, 1, 0):
+        total = sure.sum(axis=0)
+        estimate = _densest(candidates, total / area, area)
+        if estimate is not None:
+            break
+    else:
         raise GanpickError(
             f"diameter auto: too few particles are recognised at any diameter {tested} "
-            f"(at most {total.max():.0f} with a figure of merit above {SURE:g}): {GIVE_A_NUMBER}, "
+            f"(at most {total.max():.0f} with a figure of merit above {SURE[-1]:g}): {GIVE_A_NUMBER}, "
             "or check --contrast and the pixel size"
         )
     if not candidates[1] <= estimate <= candidates[-2]:
@@ -146,7 +151,7 @@ def from_counts(candidates: Values, counts: Values, areas: Values) -> DiameterEs
             f"diameter auto: of the diameters that can be tried, {tested}, the {end} fit best, so the true one may lie beyond: "
             f"{GIVE_A_NUMBER}"
         )
-    spread = _jackknife(candidates, counts, areas)
+    spread = _jackknife(candidates, sure, areas)
     if spread > LARGEST_SPREAD:
         raise GanpickError(
             f"diameter auto: parts of the micrographs disagree ({estimate:.0f} A, give or take {100 * spread:.0f} %): "
@@ -171,10 +176,10 @@ def count_sure(micrograph: Micrograph, pickers: list[Picker]) -> tuple[Values, V
     Returns
     -------
     counts, areas
-        Twice (4, n) float64: sure picks, and square Angstrom that were searched; both 0 where a candidate is too
-        small for the pixels or too large for the micrograph.
+        (4, levels, n) float64, picks with at least each of the figures of merit in `SURE`, and (4, n) float64, square
+        Angstrom that were searched; both 0 where a candidate is too small for the pixels or too large for the micrograph.
     """
-    counts, areas = (np.zeros((BLOCKS**2, len(pickers))) for _ in range(2))
+    counts, areas = np.zeros((BLOCKS**2, len(SURE), len(pickers))), np.zeros((BLOCKS**2, len(pickers)))
     pixel_size = micrograph.pixel_size
     if pixel_size is None or not pixel_size > 0:
         raise GanpickError(f"{micrograph.name}: its pixel size is not known: give --angpix")
@@ -187,10 +192,12 @@ def count_sure(micrograph: Micrograph, pickers: list[Picker]) -> tuple[Values, V
         if diameter_px < SMALLEST_PX or min(image.shape) * PARTICLE_PX / diameter_px < SMALLEST_SIDE + 1:
             continue
         middle = np.ascontiguousarray(_middle(image, int(MOST_SIDE / PARTICLE_PX * diameter_px)))
-        picks = picker.score(Micrograph(middle, pixel_size, micrograph.name)).above(SURE)
+        found = picker.score(Micrograph(middle, pixel_size, micrograph.name))
         height, width = middle.shape
-        quarters = np.histogram2d(picks.y, picks.x, BLOCKS, [[-0.5, height - 0.5], [-0.5, width - 0.5]])[0]
-        counts[:, index] = quarters.ravel()
+        for level, merit in enumerate(SURE):
+            sure = found.above(merit)
+            quarters = np.histogram2d(sure.y, sure.x, BLOCKS, [[-0.5, height - 0.5], [-0.5, width - 0.5]])[0]
+            counts[:, level, index] = quarters.ravel()
         areas[:, index] = height * width * pixel_size**2 / BLOCKS**2
     return counts, areas
 
