@@ -3,6 +3,7 @@
     python benchmarks/accuracy.py                              simulated molecules that no training has seen
     python benchmarks/accuracy.py --sets FOLDER                and real sets in FOLDER (see benchmarks/sets.py)
     python benchmarks/accuracy.py --sets FOLDER --log          and RELION's Laplacian-of-Gaussian picker (relion_autopick --LoG)
+    python benchmarks/accuracy.py --sets FOLDER --each         and every micrograph of the real sets
     python benchmarks/accuracy.py --sets FOLDER --adapted      and the model adapted to each real set, without labels
     python benchmarks/accuracy.py --adapted_molecules 5        and the model adapted to simulated sets of five molecules
     python benchmarks/accuracy.py --plot docs/snr.png          F1 against signal-to-noise ratio on the simulated grid
@@ -31,7 +32,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pickers import difference_of_gaussians, laplacian
-from scoring import HEADER, Item, Row, figures, line, spread
+from scoring import HEADER, Item, Row, away_from_edge, figures, line, spread
 from sets import RealSet, real_sets
 from simulated import (
     ADAPTED_CONTRAST,
@@ -72,6 +73,7 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--log", action="store_true", help="run relion_autopick --LoG on the real sets")
+    parser.add_argument("--each", action="store_true", help="real sets also micrograph by micrograph, and without their edges")
     parser.add_argument("--adapted", action="store_true", help="adapt the model to each real set and score it there")
     parser.add_argument(
         "--adapted_molecules", type=int, default=0, metavar="N", help="adapt to simulated micrographs of N held-out molecules too"
@@ -106,7 +108,10 @@ def show(found: Sequence[Row]) -> None:
 def real(real_set: RealSet, args: argparse.Namespace) -> None:
     """Score the pickers on one real set."""
     picker = Picker(PickSettings(diameter=real_set.diameter, model=args.model), args.device)
-    show([scored(real_set, "ganpick", picker)])
+    row = scored(real_set, "ganpick", picker)
+    show([row])
+    if args.each:
+        each(real_set, row, picker.threshold)
     floor = [
         real_set.item(path.stem, difference_of_gaussians(picker.prepare(read_micrograph(path, real_set.pixel_size))))
         for path in real_set.paths
@@ -133,6 +138,17 @@ def simulated_set(number: int, picker: Picker, args: argparse.Namespace) -> None
     show([found("ganpick", picker)])
     pictures = [prepared(picker, scene).picture for scene in scenes]
     adapted(pictures, lambda used: found("adapted", used), picker, args)
+
+
+def each(real_set: RealSet, row: Row, threshold: float) -> None:
+    """Print a line for each micrograph, and what is right away from their edges."""
+    for path, item, shape in zip(real_set.paths, row.items, row.shapes, strict=True):
+        print(line(path.stem[-16:], "ganpick", figures(Row(path.stem, "ganpick", [item], [shape], threshold))), flush=True)
+    if any(len(truth) for _, truth, _ in row.items):
+        values = away_from_edge(row, threshold)
+        print(
+            f"{row.name:16s} half a diameter from the edges: P {values[0]:.3f} R {values[1]:.3f} F1 {values[2]:.3f}", flush=True
+        )
 
 
 def scored(real_set: RealSet, name: str, picker: Picker) -> Row:

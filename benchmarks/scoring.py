@@ -97,6 +97,17 @@ def figures(row: Row) -> dict[str, float]:
     }
 
 
+def away_from_edge(row: Row, threshold: float) -> tuple[float, float, float]:
+    """Compute precision, recall and F1 of what lies at least half a diameter from the edge; partners may lie nearer to it."""
+    right, found = [], []
+    for (picks, truth, reach), shape in zip(row.items, row.shapes, strict=True):
+        xy = picks.above(threshold).xy
+        right.append(match(xy, truth, reach)[~near_edge(xy, shape, 2 * reach)])
+        found.append(match(truth, xy, reach)[~near_edge(truth, shape, 2 * reach)])
+    precision, recall = float(np.concatenate(right).mean()), float(np.concatenate(found).mean())
+    return precision, recall, 2 * precision * recall / max(precision + recall, 1e-12)
+
+
 def line(name: str, picker: str, values: dict[str, float]) -> str:
     """Format a line; what needs reference centres is left out where there are none."""
     return f"{name:16s} {picker:9s} " + " ".join(f"{_cell(column, values):>{width}s}" for column, width in COLUMNS.items())
