@@ -70,6 +70,14 @@ def test_a_set_without_particles_shows_its_picks_per_micrograph_and_no_f1(load: 
     assert len(text) == len(scoring.HEADER)
 
 
+def test_away_from_the_edge_partners_may_lie_nearer_to_it(load: Any) -> None:
+    scoring = load("scoring")
+    truth = np.array([[7.0, 50.0], [50.0, 50.0], [50.0, 70.0], [50.0, 96.0]])
+    found = picks([(9, 50), (50, 51), (30, 30), (50, 96)])  # half a diameter is 8 pixels
+    values = scoring.away_from_edge(scoring.Row("set", "ganpick", [(found, truth, 4.0)], [(100, 100)], 0.5), 0.5)
+    assert values == pytest.approx((2 / 3, 1 / 2, 4 / 7))
+
+
 def test_spread_is_the_standard_deviation_over_the_runs(load: Any) -> None:
     scoring = load("scoring")
     means, deviations = scoring.spread([dict.fromkeys(scoring.COLUMNS, value) for value in (0.5, 0.7)])

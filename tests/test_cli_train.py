@@ -16,7 +16,8 @@ from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.model import weights
 from relion_ganpick.model.networks import UNetGenerator
 from relion_ganpick.model.presets import PaperSettings, TrainSettings
-from relion_ganpick.model.weights import Card, Model, save_model
+from relion_ganpick.model.validate import figures_of, pick_held_out
+from relion_ganpick.model.weights import Card, Model, load_model, save_model
 from relion_ganpick.synthesis.scene import SceneSettings
 
 TINY = ["--width", "4", "--levels", "2", "--discriminator_width", "4", "--steps", "2", "--batch", "2", "--crop", "32"]
@@ -148,3 +149,12 @@ def test_models_show_prints_the_card_and_the_networks_figures(shipped: Path, cap
 
 def test_shipped_models_are_whole() -> None:
     assert main(["models", "verify"]) == 0
+
+
+def test_the_default_models_card_has_the_figures_of_its_validation_scenes() -> None:
+    model = load_model("default")
+    settings = model.card.training
+    scenes = range(settings["validation_scenes"])
+    held_out = pick_held_out(model.generator, torch.device("cpu"), settings["seed"], scenes)
+    items = held_out.rescored(model.rescorer, model.card.calibration)
+    assert figures_of(items, model.card.threshold) == pytest.approx(model.card.metrics, abs=0.01)
