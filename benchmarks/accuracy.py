@@ -62,6 +62,7 @@ from relion_ganpick.core.picker import Picker
 from relion_ganpick.core.settings import PickSettings
 from relion_ganpick.model.adapt import adapt
 from relion_ganpick.model.lessons import AdaptSettings
+from relion_ganpick.synthesis.molecules import KINDS
 
 WRONG = (0.75, 0.87, 1.15, 1.33)
 
@@ -76,7 +77,12 @@ def main() -> None:
     parser.add_argument("--each", action="store_true", help="real sets also micrograph by micrograph, and without their edges")
     parser.add_argument("--adapted", action="store_true", help="adapt the model to each real set and score it there")
     parser.add_argument(
-        "--adapted_molecules", type=int, default=0, metavar="N", help="adapt to simulated micrographs of N held-out molecules too"
+        "--adapted_molecules",
+        type=int,
+        default=0,
+        choices=range(len(KINDS) + 1),
+        metavar="N",
+        help="adapt to simulated micrographs of N held-out molecules too, each of another kind",
     )
     parser.add_argument("--seeds", type=int, default=1, help="adaptations of each set, with seeds 1, 2, ... (default: 1)")
     parser.add_argument(

@@ -104,7 +104,7 @@ def away_from_edge(row: Row, threshold: float) -> tuple[float, float, float]:
         xy = picks.above(threshold).xy
         right.append(match(xy, truth, reach)[~near_edge(xy, shape, 2 * reach)])
         found.append(match(truth, xy, reach)[~near_edge(truth, shape, 2 * reach)])
-    precision, recall = float(np.concatenate(right).mean()), float(np.concatenate(found).mean())
+    precision, recall = (float(hit.mean()) if len(hit) else 0.0 for hit in (np.concatenate(right), np.concatenate(found)))
     return precision, recall, 2 * precision * recall / max(precision + recall, 1e-12)
 
 

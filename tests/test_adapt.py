@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from relion_ganpick.cli import main
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.preprocess import PARTICLE_PX, normalise
+from relion_ganpick.model import adapt as adapt_module
 from relion_ganpick.model.adapt import adapt, agreement
 from relion_ganpick.model.averages import HALF
 from relion_ganpick.model.lessons import AdaptSettings, Lesson, lesson, lesson_batch
+from relion_ganpick.model.validate import calibrate_heights, pick_held_out
 from relion_ganpick.model.weights import Card, Model, load_model
 from relion_ganpick.relion.project import ProjectSettings, write_project
 from relion_ganpick.synthesis.scene import CLEAN, make_scene
@@ -107,7 +109,8 @@ def test_a_model_that_marks_a_corner_does_not() -> None:
     assert agreement(model_of(Corner()), [np.zeros((80, 80), np.float32)], CPU) == 0.0
 
 
-def test_fine_tuning_leaves_the_given_model_alone_and_repeats_for_a_seed() -> None:
+def test_fine_tuning_leaves_the_given_model_alone_and_repeats_for_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapt_module, "LEAST_GAIN", -1.0)  # so short a lesson makes nothing better
     model = load_model("default")
     before = {name: value.clone() for name, value in model.generator.state_dict().items()}
     lines: list[str] = []
@@ -116,11 +119,14 @@ def test_fine_tuning_leaves_the_given_model_alone_and_repeats_for_a_seed() -> No
         assert torch.equal(value, before[name]), name
     assert lines[: len(lines) // 2] == lines[len(lines) // 2 :]
     assert "sure particles" in lines[0]
-    if results[0] is not None and results[1] is not None:
-        first, second = (each.generator.state_dict() for each in results if each is not None)
-        assert all(torch.equal(first[name], second[name]) for name in first)
-        assert any(not torch.equal(first[name], before[name]) for name in first)
-        assert results[0].card.training["adapted"]["from"] == model.card.sha256
+    assert results[0] is not None
+    assert results[1] is not None
+    first, second = (each.generator.state_dict() for each in results if each is not None)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert any(not torch.equal(first[name], before[name]) for name in first)
+    assert results[0].card.training["adapted"]["from"] == model.card.sha256
+    own = calibrate_heights(pick_held_out(results[0].generator, CPU, SHORT.seed, range(SHORT.calibration_scenes)))
+    assert results[0].card.heights == own != model.card.heights
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ def test_train_writes_a_model_that_picks(tmp_path: Path, capsys: pytest.CaptureF
     assert f"use them: ganpick pick ... --model {path}" in capsys.readouterr().out
     card = json.loads(path.with_suffix(".json").read_text())
     assert (card["steps"], card["training"]["seed"], card["network"]["width"]) == (2, 3, 4)
+    assert {"raw", "score"} <= card["heights"].keys()
     size = ["--n", "1", "--width", "300", "--height", "200", "--angpix", "6"]
     assert main(["simulate", "--out", str(tmp_path / "s"), *size]) == 0
     micrograph = str(tmp_path / "s/Micrographs/mic001.mrc")

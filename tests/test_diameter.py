@@ -33,13 +33,22 @@ from job_project import (
 from relion_ganpick import Picker
 from relion_ganpick.cli import main
 from relion_ganpick.core.auto_diameter import preferred, resolve_diameter
-from relion_ganpick.core.diameter import SHAPE_ERROR, STEP, SURE, candidate_diameters, estimate_diameter, from_counts
+from relion_ganpick.core.diameter import (
+    SHAPE_ERROR,
+    STEP,
+    SURE,
+    candidate_diameters,
+    estimate_diameter,
+    from_counts,
+    make_pickers,
+)
 from relion_ganpick.core.diameter_record import DIAMETER_FILE, read_record
 from relion_ganpick.core.engine import Task
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import Micrograph
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.core.settings import PickSettings
+from relion_ganpick.model.weights import load_model
 from relion_ganpick.synthesis.scene import CLEAN, make_scene
 
 AUTO = PickSettings(diameter="auto")
@@ -110,8 +119,25 @@ def test_the_surest_of_which_there_are_enough_decide() -> None:
     counts = at_all(unsure)
     counts[:, 0] = sure
     assert from_counts(candidates, counts, areas).angstrom == pytest.approx(240, rel=0.03)
-    counts[:, 0] = 0.2 * sure
-    assert from_counts(candidates, counts, areas).angstrom == pytest.approx(150, rel=0.03)
+    assert from_counts(candidates, counts, areas).merit == SURE[0]
+    at_the_end = hill(1000.0)[1]
+    for useless in (0.2 * sure, at_the_end, np.vstack([hill(150.0)[1][:3], 1.5 * hill(500.0)[1][:1]])):
+        counts[:, 0] = useless
+        found = from_counts(candidates, counts, areas)
+        assert found.angstrom == pytest.approx(150, rel=0.03)
+        assert found.merit == SURE[1]
+
+
+def test_a_level_that_just_has_enough_does_not_depend_on_one_block() -> None:
+    candidates, counts, areas = hill(191.0, n_blocks=24, height=0.0105)
+    uneven = counts * np.random.default_rng(1).lognormal(0, 0.7, (24, 1))
+    assert from_counts(candidates, at_all(uneven), areas).spread < 0.2
+
+
+def test_an_estimate_is_by_heights() -> None:
+    pickers = make_pickers(candidate_diameters(), AUTO, "cpu", None)
+    assert pickers[0].model.rescorer is None
+    assert pickers[0].model.card.calibration == load_model("default").card.heights != {}
 
 
 def refused(candidates: np.ndarray, counts: np.ndarray, areas: np.ndarray) -> str:

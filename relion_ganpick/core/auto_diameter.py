@@ -69,8 +69,8 @@ def resolve_diameter(
     if path is not None:
         write_record(path, estimate, names)
     say(
-        f"diameter {estimate.angstrom:g} A, give or take {100 * estimate.spread:.0f} %, estimated from {estimate.n_sure} sure "
-        f"particles in {len(names)} micrographs" + (f": {path}" if path else "")
+        f"diameter {estimate.angstrom:g} A, give or take {100 * estimate.spread:.0f} %, estimated from {estimate.n_sure} "
+        f"particles with a figure of merit above {estimate.merit:g} in {len(names)} micrographs" + (f": {path}" if path else "")
     )
     return replace(settings, diameter=estimate.angstrom)
 

@@ -20,11 +20,11 @@ from scipy.special import expit, logit
 Scores = NDArray[np.float64]
 
 LEAST = 1e-3
-SPARSE = 2e-3
+SPARSE = 2e-3  # picks per squared diameter; where there are fewer, it hardly matters how few
 RIDGE = 1e-4
 
 
-def calibrated(score: Scores, calibration: Mapping[str, Sequence[float]], area: float = 1.0) -> Scores:
+def calibrated(score: Scores, calibration: Mapping[str, Sequence[float]], area: float) -> Scores:
     """Turn the scores of one micrograph's picks into figures of merit.
 
     Parameters

@@ -36,7 +36,7 @@ SQUARE_MICROMETRE = 1e8  # square Angstrom
 FEWEST_CANDIDATES = 5
 FINE = 20  # points of the smooth curve between two candidates
 # Chosen on synthetic molecules that no benchmark shows: `python benchmarks/diameter.py` measures what comes of them.
-SURE = (0.9, 0.8, 0.7, 0.6, 0.5)  # the first at which there are enough
+SURE = (0.9, 0.8, 0.7, 0.6, 0.5)
 SMOOTHING = 0.2
 FEWEST_SURE = 50
 FEWEST_PER_SQUARE = 0.01
@@ -108,7 +108,7 @@ def make_pickers(candidates: Values, settings: PickSettings, device: str, model:
 
 
 def from_counts(candidates: Values, counts: Values, areas: Values) -> DiameterEstimate:
-    """Find the diameter at which sure picks are densest; how sure, is as much as leaves enough of them.
+    """Find the diameter at which sure picks are densest, of the highest figure of merit in `SURE` that allows an estimate.
 
     Density, as a function of the diameter's logarithm, is smoothed by a Gaussian of about one step.
     A particle that stands out may show its subunits in a peak of its own; of several peaks, that with the greatest
@@ -132,17 +132,23 @@ def from_counts(candidates: Values, counts: Values, areas: Values) -> DiameterEs
     candidates, counts, areas = candidates[tried], counts[:, :, tried], areas[:, tried]
     if len(candidates) < FEWEST_CANDIDATES:
         raise GanpickError(f"diameter auto: the micrographs are too small or too coarse to try several: {GIVE_A_NUMBER}")
-    area = areas.sum(axis=0)
+    for merit, sure in zip(SURE, np.moveaxis(counts, 1, 0), strict=True):
+        try:
+            return _from_counts_at(merit, candidates, sure, areas)
+        except GanpickError as error:
+            problem = error
+    raise problem
+
+
+def _from_counts_at(merit: float, candidates: Values, counts: Values, areas: Values) -> DiameterEstimate:
+    """Find the diameter at which picks of at least one figure of merit are densest, (n,), (blocks, n), (blocks, n)."""
+    total, area = counts.sum(axis=0), areas.sum(axis=0)
     tested = f"from {candidates[0]:.0f} to {candidates[-1]:.0f} A"
-    for sure in np.moveaxis(counts, 1, 0):
-        total = sure.sum(axis=0)
-        estimate = _densest(candidates, total / area, area)
-        if estimate is not None:
-            break
-    else:
+    estimate = _densest(candidates, total / area, area)
+    if estimate is None:
         raise GanpickError(
             f"diameter auto: too few particles are recognised at any diameter {tested} "
-            f"(at most {total.max():.0f} with a figure of merit above {SURE[-1]:g}): {GIVE_A_NUMBER}, "
+            f"(at most {total.max():.0f} with a figure of merit above {merit:g}): {GIVE_A_NUMBER}, "
             "or check --contrast and the pixel size"
         )
     if not candidates[1] <= estimate <= candidates[-2]:
@@ -151,7 +157,7 @@ def from_counts(candidates: Values, counts: Values, areas: Values) -> DiameterEs
             f"diameter auto: of the diameters that can be tried, {tested}, the {end} fit best, so the true one may lie beyond: "
             f"{GIVE_A_NUMBER}"
         )
-    spread = _jackknife(candidates, sure, areas)
+    spread = _jackknife(candidates, counts, areas)
     if spread > LARGEST_SPREAD:
         raise GanpickError(
             f"diameter auto: parts of the micrographs disagree ({estimate:.0f} A, give or take {100 * spread:.0f} %): "
@@ -160,7 +166,7 @@ def from_counts(candidates: Values, counts: Values, areas: Values) -> DiameterEs
     n_sure = int(total[np.abs(np.log(candidates / estimate)).argmin()])
     density = tuple(np.round(total / area * SQUARE_MICROMETRE, 3).tolist())
     spread = round(float(np.hypot(spread, SHAPE_ERROR)), 4)
-    return DiameterEstimate(float(round(estimate)), spread, n_sure, tuple(np.round(candidates, 1).tolist()), density)
+    return DiameterEstimate(float(round(estimate)), spread, n_sure, merit, tuple(np.round(candidates, 1).tolist()), density)
 
 
 def count_sure(micrograph: Micrograph, pickers: list[Picker]) -> tuple[Values, Values]:
@@ -202,15 +208,15 @@ def count_sure(micrograph: Micrograph, pickers: list[Picker]) -> tuple[Values, V
     return counts, areas
 
 
-def _densest(candidates: Values, density: Values, area: Values, fewest: float = FEWEST_SURE) -> float | None:
-    """Find the diameter in Angstrom at the peak of smoothed density that counts; None if no peak has enough sure picks."""
+def _densest(candidates: Values, density: Values, area: Values, share: float = 1.0) -> float | None:
+    """Find the diameter in Angstrom at the peak of smoothed density that counts; None if none has enough, or a share of it."""
     steps = np.log(candidates)
     fine = np.linspace(steps[0], steps[-1], FINE * (len(steps) - 1) + 1)
     away = np.abs(fine[:, None] - steps)
     smooth = np.exp(-0.5 * (away / SMOOTHING) ** 2) @ density
     padded = np.pad(smooth, 1)
     is_peak = (smooth >= padded[:-2]) & (smooth >= padded[2:])
-    enough = (density * area >= fewest) & (density * candidates**2 >= FEWEST_PER_SQUARE)
+    enough = (density * area >= share * FEWEST_SURE) & (density * candidates**2 >= share * FEWEST_PER_SQUARE)
     weight = np.where(is_peak & enough[away.argmin(axis=1)], smooth * np.exp(fine), 0.0)
     return float(np.exp(fine[weight.argmax()])) if weight.any() else None
 
@@ -222,7 +228,7 @@ def _jackknife(candidates: Values, counts: Values, areas: Values) -> float:
     left = []
     for block, searched in zip(counts, areas, strict=True):
         rest = np.divide(total - block, area - searched, out=np.zeros(len(total)), where=area - searched > 0)
-        estimate = _densest(candidates, rest, area, FEWEST_SURE / 2)
+        estimate = _densest(candidates, rest, area, 0.5)
         if estimate is None:
             return 1.0
         left.append(np.log(estimate))

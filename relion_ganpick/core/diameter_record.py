@@ -26,6 +26,8 @@ class DiameterEstimate:
         particle biases the estimate on simulated molecules.
     n_sure
         Number of sure picks at the candidate that is nearest to it.
+    merit
+        Smallest figure of merit, by height, of a sure pick.
     candidates
         (n,) diameters in Angstrom that were tried.
     density
@@ -35,6 +37,7 @@ class DiameterEstimate:
     angstrom: float
     spread: float
     n_sure: int
+    merit: float
     candidates: tuple[float, ...]
     density: tuple[float, ...]
 

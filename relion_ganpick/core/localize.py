@@ -101,17 +101,17 @@ def _near_edge(shape: tuple[int, ...], x: NDArray[np.float64], y: NDArray[np.flo
 def _centres_of_discs(
     marked: NDArray[np.float32], x: NDArray[np.float64], y: NDArray[np.float64], radius: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Fit discs to cut-off markers by least squares, over what is in the image, no further than a radius from (x, y).
+    """Fit discs of any height to cut-off markers by least squares, over what is in the image, about a radius around (x, y).
 
-    The squared difference between the marks and a disc falls with twice their product less the disc's square, each summed
-    over the image; a parabola through its neighbours refines the best pixel.
+    With the best height the squared difference between marks and disc falls by their product's square over the disc's square,
+    each summed over the image; a parabola through its neighbours refines the best pixel.
     """
     reach = int(np.ceil(radius))
     steps = np.arange(-reach - 1, reach + 2)
     disc = np.clip(radius + 0.5 - np.hypot(steps[:, None], steps), 0, 1).astype(np.float32)
     product = cv2.filter2D(marked, cv2.CV_32F, disc, borderType=cv2.BORDER_CONSTANT)
     square = cv2.filter2D(np.ones_like(marked), cv2.CV_32F, disc**2, borderType=cv2.BORDER_CONSTANT)
-    gain = np.pad(2 * product - square, reach + 1, constant_values=-np.inf)
+    gain = np.pad(np.maximum(product, 0) ** 2 / square, reach + 1, constant_values=-np.inf)
     around = np.arange(-reach, reach + 1)
     row, column = np.rint(y).astype(int) + reach + 1, np.rint(x).astype(int) + reach + 1
     windows = gain[row[:, None, None] + around[:, None], column[:, None, None] + around]

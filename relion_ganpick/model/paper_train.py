@@ -147,7 +147,8 @@ class PaperTrainer(TrainingRun):
         Algorithm 3 accepts or rejects a region by its area, so that the threshold of the figure of merit is 0.
         """
         settings, items = self.settings, self._items()
-        calibration, _ = calibrate(HeldOut(items, []))
+        areas = [(settings.size / (4 * reach)) ** 2 for _, _, reach in items]
+        calibration, _ = calibrate(HeldOut(items, [], areas))
         where = f"areas without particles of {Path(settings.backgrounds).name}" if settings.backgrounds else "pure noise"
         card = Card(
             name=settings.preset,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from relion_ganpick.core.calibration import SPARSE
 from relion_ganpick.core.surroundings import N_FEATURES
 
 Features = NDArray[np.float32]
@@ -56,7 +57,7 @@ class Judge(nn.Module):
         total = weight.sum(1, keepdim=True)
         mean = (weight * code).sum(1, keepdim=True) / (total + 0.5)
         variance = (weight * (code - mean) ** 2).sum(1, keepdim=True) / (total + 0.5)
-        density = torch.log((total + 0.1) / area[:, None, None])
+        density = torch.log(total / area[:, None, None] + SPARSE)
         whole = torch.cat([mean, variance.clamp(min=1e-8).sqrt(), density], dim=2).expand(-1, x.shape[1], -1)
         odds: Tensor = self.judge(torch.cat([x, (code - mean).abs(), whole], dim=2))
         return odds[..., 0]
@@ -105,7 +106,9 @@ class Rescorer(nn.Module):
     def score(self, features: Features, area: float) -> NDArray[np.float64]:
         """Judge a micrograph's candidates, (n, features) float32, and its area in squared diameters -> (n,) float64 in [0, 1]."""
         with torch.inference_mode():
-            odds = self(torch.from_numpy(features)[None], torch.ones(1, len(features)), torch.tensor([area]))[0]
+            odds = self(
+                torch.from_numpy(features)[None], torch.ones(1, len(features)), torch.tensor([area], dtype=torch.float32)
+            )[0]
         return np.asarray(torch.sigmoid(odds.double()).numpy())
 
 
@@ -191,4 +194,4 @@ def _stacked(micrographs: Sequence[Judged]) -> tuple[Tensor, Tensor, Tensor, Ten
         features[k, :n] = torch.from_numpy(each.features)
         answer[k, :n] = torch.from_numpy(each.right.astype(np.float32))
         present[k, :n] = 1
-    return features, answer, present, torch.tensor([each.area for each in micrographs])
+    return features, answer, present, torch.tensor([each.area for each in micrographs], dtype=torch.float32)

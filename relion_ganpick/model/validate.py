@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -41,12 +41,12 @@ class HeldOut:
     features
         For each scene (n, features) float32 of its picks (`core.surroundings`); empty where no rescorer will see them.
     areas
-        Of each scene in squared diameters; empty likewise.
+        Of each scene in squared diameters.
     """
 
     items: list[Item]
     features: list[Features]
-    areas: list[float] = field(default_factory=list)
+    areas: list[float]
 
     def judged(self) -> list[Judged]:
         """Make the examples of a rescorer: a pick is right when it is matched one to one."""
@@ -65,7 +65,8 @@ class HeldOut:
             ]
         if calibration is not None:
             items = [
-                (Picks(picks.x, picks.y, calibrated(picks.score, calibration)), truth, reach) for picks, truth, reach in items
+                (Picks(picks.x, picks.y, calibrated(picks.score, calibration, area)), truth, reach)
+                for (picks, truth, reach), area in zip(items, self.areas, strict=True)
             ]
         return items
 
@@ -130,17 +131,13 @@ def calibrate_heights(held_out: HeldOut) -> dict[str, list[float]]:
 
     Returns
     -------
-    Lists ``raw`` and ``score`` of equal length, and ``context`` where the areas are known and it is worth something.
+    Lists ``raw`` and ``score`` of equal length, and ``context`` where it is worth something.
     """
     right = [match(picks.xy, truth, reach) for picks, truth, reach in held_out.items]
     curve = _curve(np.concatenate([picks.score for picks, _, _ in held_out.items]), np.concatenate(right))
-    merits = [calibrated(picks.score, curve) for picks, _, _ in held_out.items]
-    seen = [
-        (context_terms(merit, area), hit) for merit, area, hit in zip(merits, held_out.areas, right, strict=False) if len(hit)
-    ]
-    if not seen:
-        return curve
-    context = fit_context(np.concatenate([terms for terms, _ in seen]), np.concatenate([hit for _, hit in seen]))
+    merits = [picks.score for picks, _, _ in held_out.rescored(None, curve)]
+    terms = [context_terms(merit, area) for merit, area in zip(merits, held_out.areas, strict=True)]
+    context = fit_context(np.concatenate(terms), np.concatenate(right))
     return curve | ({"context": context} if context else {})
 
 

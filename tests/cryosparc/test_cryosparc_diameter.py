@@ -43,7 +43,7 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
     def estimate(_: Any, tasks: Iterator[Task], *__: Any) -> tuple[DiameterEstimate, list[str]]:
         seen.extend(tasks)
         assert all(task.path.is_file() for task in seen)
-        return DiameterEstimate(30.0, 0.13, 60, (24.0, 30.0, 36.0), (1.0, 2.0, 1.0)), [task.name for task in seen]
+        return DiameterEstimate(30.0, 0.13, 60, 0.9, (24.0, 30.0, 36.0), (1.0, 2.0, 1.0)), [task.name for task in seen]
 
     monkeypatch.setattr(auto_diameter, "_estimate", estimate)
     return seen
