@@ -131,7 +131,8 @@ def test_the_surest_of_which_there_are_enough_decide() -> None:
 def test_a_level_that_just_has_enough_does_not_depend_on_one_block() -> None:
     candidates, counts, areas = hill(191.0, n_blocks=24)
     share = np.array([0.2] + [0.8 / 23] * 23)[:, None]
-    just_enough = 100 * share * counts / counts.max()  # per hundred squared diameters one
+    nearest = candidates[counts[0].argmax()]
+    just_enough = 101 * (191 / nearest) ** 2 * share * counts / counts.max()  # one for each hundred squares of that diameter
     assert from_counts(candidates, at_all(just_enough), 4 * areas).spread < 0.2
 
 
