@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,25 +31,6 @@ def test_touching_markers_are_told_apart() -> None:
 def test_height_of_a_peak_is_the_markers_probability() -> None:
     marked = 0.6 * markers((100, 100), np.array([[50.0, 50.0]]), MARKER_RADIUS * PX)
     np.testing.assert_allclose(peaks(marked, PX, PX / 2).score, [0.6], atol=0.05)
-
-
-@pytest.mark.parametrize("height", [0.2, 0.5, 1.0])
-@pytest.mark.parametrize("blur", [0.0, 1.5])
-def test_markers_that_the_edge_cuts_off_keep_their_centres(height: float, blur: float) -> None:
-    away = np.linspace(0.5, 8, 16)
-    along = 20.0 + 25 * np.arange(16)
-    for truth in (np.stack([away, along], 1), np.stack([along, 99 - away], 1)):
-        shape = (440, 60) if truth[0, 0] < 1 else (100, 440)
-        marked = height * markers(shape, truth, MARKER_RADIUS * PX)
-        found = peaks(cv2.GaussianBlur(marked, (0, 0), blur) if blur else marked, PX, PX / 2)
-        gap = np.hypot(*(found.xy[:, None] - truth[None]).transpose(2, 0, 1)).min(axis=0)
-        assert len(found) == 16
-        assert gap.max() < 0.5
-
-
-def test_a_marker_in_a_corner_keeps_its_centre() -> None:
-    found = peaks(markers((60, 50), np.array([[1.5, 57.5]]), MARKER_RADIUS * PX), PX, PX / 2)
-    np.testing.assert_allclose(found.xy, [[1.5, 57.5]], atol=0.5)
 
 
 def test_nothing_is_found_in_an_empty_image() -> None:

@@ -61,6 +61,13 @@ def test_a_micrograph_four_times_as_large_with_four_times_as_many_is_judged_alik
     assert abs(rescorer.score(features, 4000.0) - rescorer.score(features, 1000.0)).max() > 1e-3
 
 
+def test_what_is_further_out_than_training_goes_counts_as_its_end(rescorer: Rescorer) -> None:
+    features = candidates(30)
+    far, further = features.copy(), features.copy()
+    far[0, 3], further[0, 3] = 3.0, 300.0
+    np.testing.assert_array_equal(rescorer.score(far, 50.0), rescorer.score(further, 50.0))
+
+
 def test_log_odds_of_the_members_are_averaged(rescorer: Rescorer) -> None:
     features = candidates(10)
     parts = []

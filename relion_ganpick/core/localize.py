@@ -14,7 +14,6 @@ from relion_ganpick.core.picks import Picks
 MARKER_RADIUS = 0.25
 SMOOTHING = 0.1
 FLOOR = 0.05
-AT_EDGE = 1.5  # radii of a marker; nearer to the edge it may be cut off
 
 LOCALIZATIONS = ("peaks", "regions")
 
@@ -45,8 +44,7 @@ def peaks(marked: NDArray[np.float32], particle_px: float, min_distance_px: floa
     """Find one particle in every peak of the smoothed marker image.
 
     The image is smoothed by a Gaussian of 0.1 diameters; a pixel that is the largest within half a minimum distance is a
-    peak; its centre is refined to the centre of mass of the marker within a marker's radius or, where the image's edge may
-    cut the marker off, to that of the disc that fits best as far as it is in the image; its figure of merit is the
+    peak; its centre is refined to the centre of mass of the marker within a marker's radius; its figure of merit is the
     height of the peak, where 1 is a full marker. Of two peaks closer than the minimum distance the lower one goes.
 
     Parameters
@@ -73,9 +71,6 @@ def peaks(marked: NDArray[np.float32], particle_px: float, min_distance_px: floa
     if not len(rows):
         return Picks.none()
     x, y = _centres_of_mass(smooth, rows, columns, int(np.ceil(MARKER_RADIUS * particle_px)))
-    at_edge = _near_edge(marked.shape, x, y, AT_EDGE * MARKER_RADIUS * particle_px)
-    if at_edge.any():
-        x[at_edge], y[at_edge] = _centres_of_discs(marked, x[at_edge], y[at_edge], MARKER_RADIUS * particle_px)
     score = np.clip(smooth[rows, columns].astype(np.float64), 0.0, 1.0)
     return Picks(x, y, score).thinned(min_distance_px)
 
@@ -92,47 +87,6 @@ def _centres_of_mass(
     x = columns + (weight * dx).sum(axis=1) / total
     y = rows + (weight * dy).sum(axis=1) / total
     return np.clip(x, 0, image.shape[1] - 1), np.clip(y, 0, image.shape[0] - 1)
-
-
-def _near_edge(shape: tuple[int, ...], x: NDArray[np.float64], y: NDArray[np.float64], reach: float) -> NDArray[np.bool_]:
-    return (np.minimum(x, shape[1] - 1 - x) < reach) | (np.minimum(y, shape[0] - 1 - y) < reach)
-
-
-def _centres_of_discs(
-    marked: NDArray[np.float32], x: NDArray[np.float64], y: NDArray[np.float64], radius: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Fit discs of any height to cut-off markers by least squares, over what is in the image, about a radius around (x, y).
-
-    With the best height the squared difference between marks and disc falls by their product's square over the disc's square,
-    each summed over the image; a parabola through its neighbours refines the best pixel.
-    """
-    reach = int(np.ceil(radius))
-    steps = np.arange(-reach - 1, reach + 2)
-    disc = np.clip(radius + 0.5 - np.hypot(steps[:, None], steps), 0, 1).astype(np.float32)
-    product = cv2.filter2D(marked, cv2.CV_32F, disc, borderType=cv2.BORDER_CONSTANT)
-    square = cv2.filter2D(np.ones_like(marked), cv2.CV_32F, disc**2, borderType=cv2.BORDER_CONSTANT)
-    gain = np.pad(np.maximum(product, 0) ** 2 / square, reach + 1, constant_values=-np.inf)
-    around = np.arange(-reach, reach + 1)
-    row, column = np.rint(y).astype(int) + reach + 1, np.rint(x).astype(int) + reach + 1
-    windows = gain[row[:, None, None] + around[:, None], column[:, None, None] + around]
-    best = windows.reshape(len(x), -1).argmax(axis=1)
-    row, column = row + around[best // len(around)], column + around[best % len(around)]
-    here = gain[row, column]
-    down = _vertex(gain[row - 1, column], here, gain[row + 1, column])
-    right = _vertex(gain[row, column - 1], here, gain[row, column + 1])
-    return (
-        np.clip(column - reach - 1 + right, 0, marked.shape[1] - 1),
-        np.clip(row - reach - 1 + down, 0, marked.shape[0] - 1),
-    )
-
-
-def _vertex(before: NDArray[np.float32], here: NDArray[np.float32], after: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Find the vertex of the parabola through three values, from the middle one; 0 where one is missing or larger."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        curvature = (before - here) + (after - here)
-        at = 0.5 * (before - after) / curvature
-    usable = np.isfinite(at) & (curvature < 0) & (np.abs(at) <= 0.5)
-    return np.where(usable, at, 0.0).astype(np.float64)
 
 
 def binarise(marked: NDArray[np.float32], threshold: float) -> NDArray[np.uint8]:

@@ -27,6 +27,7 @@ STEPS, BATCH = 1500, 32
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-3
 MOST_HIDDEN = 0.3
 JITTER = 0.05
+FURTHEST = 3.0  # standard deviations
 
 
 class Judge(nn.Module):
@@ -100,7 +101,7 @@ class Rescorer(nn.Module):
         -------
         (b, n) log odds.
         """
-        x = (features - self.mean) / self.scale
+        x = _standardised(features, self.mean, self.scale)
         return torch.stack([member(x, present, area) for member in self.members]).mean(0)
 
     def score(self, features: Features, area: float) -> NDArray[np.float64]:
@@ -163,8 +164,13 @@ def fit_rescorer(micrographs: Sequence[Judged], seed: int, members: int, steps: 
         rescorer.scale.copy_(scale)
         for member in rescorer.members:
             assert isinstance(member, Judge)
-            _fit(member, (features - mean) / scale, answer, present, area, steps)
+            _fit(member, _standardised(features, mean, scale), answer, present, area, steps)
     return rescorer.eval().requires_grad_(False)
+
+
+def _standardised(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """Bring features to mean 0 and deviation 1; what is further out than training goes counts as its end."""
+    return ((features - mean) / scale).clamp(-FURTHEST, FURTHEST)
 
 
 def _fit(member: Judge, features: Tensor, answer: Tensor, present: Tensor, area: Tensor, steps: int) -> None:
