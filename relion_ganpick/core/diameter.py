@@ -36,7 +36,7 @@ SQUARE_MICROMETRE = 1e8  # square Angstrom
 FEWEST_CANDIDATES = 5
 FINE = 20  # points of the smooth curve between two candidates
 # Chosen on synthetic molecules that no benchmark shows: `python benchmarks/diameter.py` measures what comes of them.
-SURE = (0.9, 0.8, 0.7, 0.6, 0.5)
+SURE = (0.9, 0.8, 0.7)
 SMOOTHING = 0.2
 FEWEST_SURE = 50
 FEWEST_PER_SQUARE = 0.01
