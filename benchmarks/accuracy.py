@@ -93,8 +93,8 @@ def main() -> None:
     args = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; model {args.model}")
     print(HEADER)
-    for each in real_sets(args.sets):
-        real(each, args)
+    for real_set in real_sets(args.sets):
+        real(real_set, args)
     picker = simulated_picker(args.model, args.device)
     for number in range(0, PER_KIND * args.adapted_molecules, PER_KIND):
         simulated_set(number, picker, args)
