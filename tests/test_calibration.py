@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from candidates import empty_and_full
 
 from relion_ganpick.core.calibration import calibrated, context_terms, fit_context
 from relion_ganpick.core.evaluate import evaluate, match
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.model.validate import HeldOut, calibrate, calibrate_heights, figures_of, reliability, with_rescorer
+from relion_ganpick.core.surroundings import N_FEATURES
+from relion_ganpick.model.networks import UNetGenerator
+from relion_ganpick.model.validate import (
+    HeldOut,
+    calibrate,
+    calibrate_heights,
+    figures_of,
+    pick_held_out,
+    reliability,
+    with_rescorer,
+)
 
 CURVE = {"raw": [0.0, 0.5, 1.0], "score": [0.0, 0.8, 0.9]}
 
@@ -36,6 +47,15 @@ def sparse_and_full(n_scenes: int, seed: int, sparse_is_false: bool) -> HeldOut:
         right = rng.random(count) < score * (0.2 if sparse_is_false and count == 5 else 1.0)
         items.append((Picks(xy[:, 0], xy[:, 1], score), xy[right], 1e-6))
     return HeldOut(items, [], [400.0] * n_scenes)
+
+
+def meaningless(n_scenes: int, seed: int) -> HeldOut:
+    """Scenes of 15 picks, right by the toss of a coin."""
+    rng = np.random.default_rng(seed)
+    xy, right = rng.uniform(0, 320, (n_scenes, 15, 2)), rng.random((n_scenes, 15)) < 0.5
+    items = [(Picks(*xy[k].T, rng.random(15)), xy[k][right[k]], 1e-6) for k in range(n_scenes)]
+    features = rng.normal(size=(n_scenes, 15, N_FEATURES)).astype(np.float32)
+    return HeldOut(items, list(features), [400.0] * n_scenes)
 
 
 def test_the_curve_is_linear_between_its_knots() -> None:
@@ -110,6 +130,17 @@ def test_a_rescorer_makes_merits_that_come_true_where_heights_do_not() -> None:
             assert was == pytest.approx(said, abs=0.1)
 
 
+def test_merits_do_not_believe_what_a_rescorer_learned_by_heart() -> None:
+    """Features that say nothing: a rescorer knows its own scenes' answers all the same, but a merit must not."""
+    scenes, others = meaningless(30, 1), meaningless(60, 2)
+    rescorer, calibration, _ = with_rescorer(scenes, seed=1, members=1)
+    (_, by_heart, _), *_ = reversed(reliability(scenes.rescored(rescorer)))
+    assert by_heart > 0.85
+    for said, was, number in reliability(others.rescored(rescorer, calibration)):
+        if number > 50:
+            assert was == pytest.approx(said, abs=0.15)
+
+
 def test_without_members_heights_count() -> None:
     rescorer, calibration, threshold = with_rescorer(empty_and_full(20, 1), seed=1, members=0)
     assert rescorer is None
@@ -120,3 +151,16 @@ def test_a_pick_is_right_once() -> None:
     scenes = empty_and_full(2, 1)
     for (picks, truth, reach), judged in zip(scenes.items, scenes.judged(), strict=True):
         np.testing.assert_array_equal(judged.right, match(picks.xy, truth, reach))
+
+
+def test_scenes_that_other_processes_made_are_the_same() -> None:
+    torch.manual_seed(1)
+    generator = UNetGenerator(4, 2, 2).eval()
+    here, there = (pick_held_out(generator, torch.device("cpu"), 1, range(5, 8), None, workers) for workers in (0, 2))
+    assert here.areas == there.areas
+    for mine, theirs in zip(here.items, there.items, strict=True):
+        np.testing.assert_array_equal(mine[0].xy, theirs[0].xy)
+        np.testing.assert_array_equal(mine[1], theirs[1])
+    np.testing.assert_array_equal(np.concatenate(here.features), np.concatenate(there.features))
+    assert len(here.features) == 3
+    assert sum(len(truth) for _, truth, _ in here.items) > 0

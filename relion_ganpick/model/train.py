@@ -10,13 +10,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-import cv2
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from relion_ganpick.core.evaluate import best_threshold
+from relion_ganpick.model.loading import in_order
 from relion_ganpick.model.losses import cross_entropy_with_dice, data_loss, discriminator_loss, generator_loss
 from relion_ganpick.model.networks import PatchDiscriminator
 from relion_ganpick.model.presets import TrainSettings
@@ -75,13 +75,13 @@ class Trainer(TrainingRun):
             losses.append(self.update(picture, target))
             bar.update()
             if self.step % self.settings.validate_every == 0 or self.step == self.settings.steps:
-                figures = self.validate()
+                figures = self.validate(workers)
                 means = {name: round(sum(each[name] for each in losses) / len(losses), 5) for name in losses[0]}
                 self._log({"step": self.step, **means, **figures, "seconds": round(time.monotonic() - began, 1)})
                 self.checkpoint()
                 losses = []
         bar.close()
-        return self.finish()
+        return self.finish(workers)
 
     def update(self, picture: Tensor, target: Tensor) -> dict[str, float]:
         """Update the discriminator, then the generator, on one batch of pairs, (n, 1, h, w) and (n, 2, h, w)."""
@@ -135,24 +135,24 @@ class Trainer(TrainingRun):
         self.discriminator.requires_grad_(True)
         return generator_loss(self.settings.adversarial_loss, on_real.float(), on_fake.float()), judged.item()
 
-    def validate(self) -> dict[str, float]:
+    def validate(self, workers: int = 0) -> dict[str, float]:
         """Score the averaged generator on held-out scenes: F1 at a quarter diameter, average precision, of raw scores."""
-        items = self._held_out(range(self.settings.validation_scenes)).items
+        items = self._held_out(range(self.settings.validation_scenes), workers).items
         return figures_of(items, best_threshold(items)[0])
 
-    def _held_out(self, scenes: range) -> HeldOut:
+    def _held_out(self, scenes: range, workers: int) -> HeldOut:
         self.average.eval()
-        return pick_held_out(self.average, self.device, self.settings.seed, scenes, self.settings.scene)
+        return pick_held_out(self.average, self.device, self.settings.seed, scenes, self.settings.scene, workers)
 
-    def finish(self) -> Path:
+    def finish(self, workers: int = 0) -> Path:
         """Fit rescorer and calibration of the averaged generator on held-out scenes, and save all with the card.
 
         The card's figures are of the validation scenes, which nothing was fitted to.
         """
         settings, first = self.settings, self.settings.validation_scenes
-        held_out = self._held_out(range(first, first + settings.calibration_scenes))
+        held_out = self._held_out(range(first, first + settings.calibration_scenes), workers)
         rescorer, calibration, threshold = with_rescorer(held_out, settings.seed, settings.rescorers)
-        judged = self._held_out(range(first)).rescored(rescorer, calibration)
+        judged = self._held_out(range(first), workers).rescored(rescorer, calibration)
         card = Card(
             name=settings.preset,
             preset=settings.preset,
@@ -183,18 +183,7 @@ class Trainer(TrainingRun):
     def _pairs(self, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
         if self.step >= self.settings.steps:
             return iter(())
-        loader = DataLoader(
-            StepPairs(self.settings, self.step),
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=4 if workers else None,
-            worker_init_fn=_one_thread,
-        )
-        return iter(loader)
-
-
-def _one_thread(_: int) -> None:
-    cv2.setNumThreads(0)
+        return iter(in_order(StepPairs(self.settings, self.step), workers))
 
 
 def _schedule(step: int, steps: int) -> float:
