@@ -12,6 +12,8 @@ A pick is right when it is matched one to one with a reference centre within a q
 over a set. The columns:
 
     picks, /mic, truth   picks at the default threshold, the same per micrograph, reference centres
+    picker               ganpick is the default; "as given" is it without a choice of the working diameter; the others are the
+                         floors: a difference of Gaussians, and RELION's LoG
     P, R, F1, d/2        precision, recall and F1; F1 when half a diameter is right as well
     best                 F1 at the best of 39 thresholds for that set, which nobody knows beforehand; for the difference of
                          Gaussians, whose score means nothing by itself, all columns are at this threshold
@@ -44,11 +46,11 @@ from simulated import (
     Image,
     Point,
     grid,
+    item_of,
+    micrograph_of,
     micrographs_of,
     molecules,
-    picked,
     plot,
-    prepared,
     rows,
     simulated_picker,
     sweep,
@@ -60,6 +62,7 @@ from relion_ganpick.core.evaluate import best_threshold, evaluate
 from relion_ganpick.core.micrograph import read_micrograph
 from relion_ganpick.core.picker import Picker
 from relion_ganpick.core.settings import PickSettings
+from relion_ganpick.core.working_diameter import tuned
 from relion_ganpick.model.adapt import adapt
 from relion_ganpick.model.lessons import AdaptSettings
 from relion_ganpick.synthesis.molecules import KINDS
@@ -113,13 +116,14 @@ def show(found: Sequence[Row]) -> None:
 
 def real(real_set: RealSet, args: argparse.Namespace) -> None:
     """Score the pickers on one real set."""
-    picker = Picker(PickSettings(diameter=real_set.diameter, model=args.model), args.device)
+    given = Picker(PickSettings(diameter=real_set.diameter, model=args.model), args.device)
+    picker = real_set.tuned(given)
     row = scored(real_set, "ganpick", picker)
-    show([row])
+    show([row, scored(real_set, "as given", given)])
     if args.each:
         each(real_set, row, picker.threshold)
     floor = [
-        real_set.item(path.stem, difference_of_gaussians(picker.prepare(read_micrograph(path, real_set.pixel_size))))
+        real_set.item(path.stem, difference_of_gaussians(given.prepare(read_micrograph(path, real_set.pixel_size))))
         for path in real_set.paths
     ]
     show([_row(real_set, "DoG", floor, None)])
@@ -127,7 +131,7 @@ def real(real_set: RealSet, args: argparse.Namespace) -> None:
         show([_row(real_set, "LoG", [real_set.item(*found) for found in laplacian(real_set)], 0.0)])
     for factor in WRONG if args.wrong_diameters else ():
         wrong = Picker(PickSettings(diameter=factor * real_set.diameter), args.device, picker.model)
-        show([scored(real_set, f"d x {factor:g}", wrong)])
+        show([scored(real_set, f"d x {factor:g}", real_set.tuned(wrong)), scored(real_set, "as given", wrong)])
     if args.adapted:
         pictures = real_set.pictures(picker, MOST_MICROGRAPHS)
         adapted(pictures, lambda used: scored(real_set, "adapted", used), picker, args)
@@ -136,14 +140,15 @@ def real(real_set: RealSet, args: argparse.Namespace) -> None:
 def simulated_set(number: int, picker: Picker, args: argparse.Namespace) -> None:
     """Score the model on simulated micrographs of one molecule, before and after it was adapted to them."""
     scenes = micrographs_of(number, ADAPTED_CONTRAST, ADAPTED_SCENES)
+    micrographs = [micrograph_of(scene) for scene in scenes]
 
     def found(name: str, used: Picker) -> Row:
-        items = [picked(used, scene)[0] for scene in scenes]
+        items = [item_of(used, scene) for scene in scenes]
         return Row(f"{molecules()[number][0]} {number}", name, items, [scene.pixels.shape for scene in scenes], used.threshold)
 
-    show([found("ganpick", picker)])
-    pictures = [prepared(picker, scene).picture for scene in scenes]
-    adapted(pictures, lambda used: found("adapted", used), picker, args)
+    chosen = tuned(picker, micrographs)
+    show([found("ganpick", chosen), found("as given", picker)])
+    adapted([chosen.prepare(each).picture for each in micrographs], lambda used: found("adapted", used), chosen, args)
 
 
 def each(real_set: RealSet, row: Row, threshold: float) -> None:
@@ -187,25 +192,26 @@ def adapted(pictures: Sequence[Image], found: Callable[[Picker], Row], picker: P
 
 
 def on_grid(picker: Picker, picture: Path | None) -> list[Point]:
-    """Score both pickers over defocus and dose, and draw it."""
+    """Score the pickers over defocus and dose, and draw it."""
     points = grid(picker)
     for defocus in DEFOCI:
         for dose in DOSES:
             here = [point for point in points if (point.defocus, point.dose) == (defocus, dose)]
             name = f"{defocus:g}um {dose:g}e/A2"
-            show(rows(name, picker, [point.ganpick for point in here], [point.floor for point in here]))
+            show(rows(name, picker, [point.found for point in here]))
     if picture:
-        plot(points, picker.threshold, best_threshold([point.floor for point in points])[0], picture)
+        plot(points, picker.threshold, best_threshold([point.found.floor for point in points])[0], picture)
     return points
 
 
 def by_kind(points: Sequence[Point], threshold: float) -> None:
     """Print the grid's figures for each kind of molecule."""
-    cut, _ = best_threshold([point.floor for point in points])
+    cut, _ = best_threshold([point.found.floor for point in points])
     print("\nmolecules, whole grid      P      R     F1    DoG  median SNR")
     for kind in dict.fromkeys(point.kind for point in points):
         here = [point for point in points if point.kind == kind]
-        ours, floor = evaluate([point.ganpick for point in here], threshold), evaluate([point.floor for point in here], cut)
+        ours = evaluate([point.found.ganpick for point in here], threshold)
+        floor = evaluate([point.found.floor for point in here], cut)
         ratio = sorted(point.snr for point in here)[len(here) // 2]
         print(f"{kind:22s} {ours.precision:6.3f} {ours.recall:6.3f} {ours.f1:6.3f} {floor.f1:6.3f}  {ratio:10.2f}", flush=True)
 

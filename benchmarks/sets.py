@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from relion_ganpick.core.auto_diameter import MOST_MICROGRAPHS, preferred
 from relion_ganpick.core.engine import Task, stream
 from relion_ganpick.core.micrograph import read_micrograph
 from relion_ganpick.core.picker import Picker
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.reference import Coordinates, read_coordinates, without_ignored
+from relion_ganpick.core.working_diameter import tuned
 
 Item = tuple[Picks, NDArray[np.float64], float]
 
@@ -80,6 +82,11 @@ class RealSet:
         every = max(len(self.paths) / (most or len(self.paths)), 1.0)
         chosen = [self.paths[int(k * every)] for k in range(min(most or len(self.paths), len(self.paths)))]
         return [picker.prepare(read_micrograph(path, self.pixel_size)).picture for path in chosen]
+
+    def tuned(self, picker: Picker) -> Picker:
+        """Choose the diameter that the network assumes, on as many micrographs as a job does."""
+        chosen = [self.paths[k] for k in preferred(len(self.paths))[:MOST_MICROGRAPHS]]
+        return tuned(picker, (read_micrograph(path, self.pixel_size) for path in chosen))
 
     @cached_property
     def shape(self) -> tuple[int, int]:

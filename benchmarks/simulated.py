@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -26,9 +27,10 @@ from scoring import Item, Row
 
 from relion_ganpick.core.evaluate import evaluate
 from relion_ganpick.core.micrograph import Micrograph
-from relion_ganpick.core.picker import Picker, Prepared
+from relion_ganpick.core.picker import Picker
 from relion_ganpick.core.preprocess import HIGH_PASS_DIAMETERS, PARTICLE_PX
 from relion_ganpick.core.settings import PickSettings
+from relion_ganpick.core.working_diameter import tuned
 from relion_ganpick.synthesis.imaging import Optics, contrast_transfer_function, transfer
 from relion_ganpick.synthesis.molecules import KINDS, Points, project, random_molecule
 from relion_ganpick.synthesis.scene import CLEAN, Scene, SceneSettings, make_scene
@@ -47,16 +49,23 @@ REFERENCE_CONTRAST, REFERENCE_DEFOCUS, REFERENCE_DOSE = 1.5, 1.5, 20.0
 UNCROWDED = replace(CLEAN, diameter=(DIAMETER, DIAMETER), phase_plate=0.0, area_density=(0.15, 0.35), spacing=(1.0, 1.2))
 
 
+class Found(NamedTuple):
+    """What was found in one scene: by the network, by it without a choice of the working diameter, by the floor."""
+
+    ganpick: Item
+    as_given: Item
+    floor: Item
+
+
 @dataclass(frozen=True)
 class Point:
-    """One scene of the grid: what it shows, how noisy it is, and what two pickers found."""
+    """One scene of the grid: what it shows, how noisy it is, and what the pickers found in it."""
 
     kind: str
     defocus: float
     dose: float
     snr: float
-    ganpick: Item
-    floor: Item
+    found: Found
 
 
 def simulated_picker(model: str, device: str) -> Picker:
@@ -157,18 +166,18 @@ def grid(picker: Picker, defoci: Sequence[float] = DEFOCI, doses: Sequence[float
             for dose in doses:
                 contrast = physical_contrast(molecule, optics, dose)
                 scene, signal = with_signal((SIDE, SIDE), seed, replace(settings, contrast=(contrast, contrast)), molecule)
-                points.append(Point(kind, defocus, dose, signal_to_noise(scene, signal), *picked(picker, scene)))
+                points.append(Point(kind, defocus, dose, signal_to_noise(scene, signal), picked(picker, scene)))
     return points
 
 
 def sweep(picker: Picker, contrast: float) -> list[Row]:
-    """Score both pickers at one contrast, with all kinds of contamination and crowding."""
+    """Score the pickers at one contrast, with all kinds of contamination and crowding."""
     settings = replace(SceneSettings(), diameter=(DIAMETER, DIAMETER), contrast=(contrast, contrast), empty=0.0)
     found = []
     for number, (_, molecule) in enumerate(molecules()):
         scene = make_scene((SIDE, SIDE), PARTICLE_PX, np.random.default_rng((HELD_OUT, 4, number)), settings, molecule)
         found.append(picked(picker, scene))
-    return rows(f"dirty {contrast:g} sigma", picker, [ours for ours, _ in found], [floor for _, floor in found])
+    return rows(f"dirty {contrast:g} sigma", picker, found)
 
 
 def micrographs_of(number: int, contrast: float, count: int) -> list[Scene]:
@@ -179,23 +188,28 @@ def micrographs_of(number: int, contrast: float, count: int) -> list[Scene]:
     return [make_scene((SIDE, SIDE), PARTICLE_PX, rng, settings, molecule) for rng in streams]
 
 
-def prepared(picker: Picker, scene: Scene) -> Prepared:
-    """Bring a scene to the working scale as a picker wants it."""
-    return picker.prepare(Micrograph(scene.pixels, scene.pixel_size, "simulated"))
+def micrograph_of(scene: Scene) -> Micrograph:
+    """Make a micrograph of a scene, as a picker wants it."""
+    return Micrograph(scene.pixels, scene.pixel_size, "simulated")
 
 
-def picked(picker: Picker, scene: Scene) -> tuple[Item, Item]:
-    """Pick a scene with the network and with the difference of Gaussians."""
-    here = prepared(picker, scene)
-    ours = picker.locate(here, picker.mark(here.picture))
-    reach = scene.diameter / scene.pixel_size / 4
-    return (ours, scene.centres, reach), (difference_of_gaussians(here), scene.centres, reach)
+def item_of(picker: Picker, scene: Scene) -> Item:
+    """Pick a scene with a network."""
+    return picker.score(micrograph_of(scene)), scene.centres, scene.diameter / scene.pixel_size / 4
 
 
-def rows(name: str, picker: Picker, ours: Sequence[Item], floor: Sequence[Item]) -> list[Row]:
-    """Make both lines of the table for simulated scenes."""
-    shapes = [(SIDE, SIDE)] * len(ours)
-    return [Row(name, "ganpick", ours, shapes, picker.threshold), Row(name, "DoG", floor, shapes, None)]
+def picked(picker: Picker, scene: Scene) -> Found:
+    """Pick a scene, the only one that the working diameter can be chosen on, with all pickers."""
+    micrograph = micrograph_of(scene)
+    ours, given = item_of(tuned(picker, [micrograph]), scene), item_of(picker, scene)
+    return Found(ours, given, (difference_of_gaussians(picker.prepare(micrograph)), *ours[1:]))
+
+
+def rows(name: str, picker: Picker, found: Sequence[Found]) -> list[Row]:
+    """Make the lines of the table for simulated scenes."""
+    shapes = [(SIDE, SIDE)] * len(found)
+    cuts = {"ganpick": picker.threshold, "as given": picker.threshold, "DoG": None}
+    return [Row(name, who, items, shapes, cut) for (who, cut), items in zip(cuts.items(), zip(*found, strict=True), strict=True)]
 
 
 def plot(points: Sequence[Point], threshold: float, floor_threshold: float, path: Path) -> None:
@@ -203,8 +217,8 @@ def plot(points: Sequence[Point], threshold: float, floor_threshold: float, path
     import matplotlib.pyplot as plt
 
     ratio = np.array([point.snr for point in points])
-    ours = np.array([evaluate([point.ganpick], threshold).f1 for point in points])
-    floor = np.array([evaluate([point.floor], floor_threshold).f1 for point in points])
+    ours = np.array([evaluate([point.found.ganpick], threshold).f1 for point in points])
+    floor = np.array([evaluate([point.found.floor], floor_threshold).f1 for point in points])
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     for k, defocus in enumerate(sorted({point.defocus for point in points})):
         here = np.array([point.defocus == defocus for point in points])

@@ -13,7 +13,7 @@ import pandas as pd
 
 from cryosparc_tool.exposures import Exposure
 from cryosparc_tool.power import RatedPicks
-from relion_ganpick.core.diameter_record import DIAMETER_FILE
+from relion_ganpick.core.diameter_record import DIAMETER_FILE, WORKING_DIAMETER_FILE
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import TEMPORARY, leftovers, write_atomic
 
@@ -24,7 +24,8 @@ MICROGRAPHS_AT_ONCE = 500
 class LocalResult:
     """A folder with everything that a run has found.
 
-    ``run.json`` says what was run, ``diameter.json`` a diameter that was estimated; ``scores/`` holds x, y, score and power
+    ``run.json`` says what was run, ``diameter.json`` a diameter that was estimated, ``working_diameter.json`` the one that the
+    network takes the particle's for; ``scores/`` holds x, y, score and power
     of everything that was found on each finished micrograph, and ``picks.csv``, ``picked_particles.cs`` and
     ``micrographs.csv`` come at the end: the picks above the threshold, and the counts.
     """
@@ -46,7 +47,8 @@ class LocalResult:
                 path.unlink(missing_ok=True)
             before = self._run()
             if not keep and (before is None or _decisive(before) != _decisive(run)):
-                for path in [*(self.folder / "scores").glob("*.npy"), self.folder / DIAMETER_FILE]:
+                found = [self.folder / DIAMETER_FILE, self.folder / WORKING_DIAMETER_FILE]
+                for path in [*(self.folder / "scores").glob("*.npy"), *found]:
                     path.unlink(missing_ok=True)
             if before != run:
                 write_atomic(self.folder / "run.json", json.dumps(run, indent=1) + "\n")

@@ -151,7 +151,7 @@ class Session:
             self.connection.download(settings.project, path, target)
 
         with MicrographFiles(self._root(), download, cache, settings.cache_gb * GIGABYTE, self.console) as files:
-            self.plan = replace(self.plan, pick=self._with_diameter(exposures, files))
+            self.plan = replace(self.plan, pick=self._with_diameters(exposures, files))
             run = Run(settings, self.plan.pick, self.plan.how, self.plan.adapt, self.local, job, self.console)
             found = run.carry_out(exposures, files)
         for line in run.summary.lines(found.threshold, found.model):
@@ -160,15 +160,16 @@ class Session:
         self._names = {each.uid: each.path for each in exposures}
         return found
 
-    def _with_diameter(self, exposures: list[Exposure], files: MicrographFiles) -> PickSettings:
-        """Estimate a diameter that was not given, once for the job: the number is kept among the results on this machine."""
+    def _with_diameters(self, exposures: list[Exposure], files: MicrographFiles) -> PickSettings:
+        """Find diameters that were not given, once for the job: the numbers are kept among the results on this machine."""
         pick, how = self.plan.pick, self.plan.how
-        if pick.diameter != AUTO:
+        if AUTO not in (pick.diameter, pick.working_diameter):
             return pick
         import torch
 
         from relion_ganpick.core.auto_diameter import preferred, resolve_diameter
         from relion_ganpick.core.engine import Task
+        from relion_ganpick.core.working_diameter import resolve_working_diameter
 
         def tasks() -> Iterator[Task]:
             for index in preferred(len(exposures)):
@@ -180,7 +181,10 @@ class Session:
                     files.release(exposure)
 
         torch.set_num_threads(how.j)
-        return resolve_diameter(pick, tasks(), how.device_name, self.local.folder, self.console.say)
+        pick = resolve_diameter(pick, tasks(), how.device_name, self.local.folder, self.console.say)
+        if self.settings.coordinates:
+            return pick
+        return resolve_working_diameter(pick, tasks(), how.device_name, self.local.folder, self.console.say)
 
     def _root(self) -> Path | None:
         """Folder of the project as this machine sees it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,7 +80,7 @@ def test_picks_of_simulated_micrographs_are_right(project: Path, picked: Path, t
 
 def test_pick_writes_relion_columns_and_some_overlays(picked: Path) -> None:
     names = sorted(path.name for path in picked.iterdir())
-    assert names == ["mic001_autopick.star", "mic002_autopick.star", "mic003_autopick.star", "overlays"]
+    assert names == ["mic001_autopick.star", "mic002_autopick.star", "mic003_autopick.star", "overlays", "working_diameter.json"]
     table = starfile.read(picked / "mic001_autopick.star", always_dict=True)[""]
     columns = ["CoordinateX", "CoordinateY", "AutopickFigureOfMerit", "ClassNumber", "AnglePsi"]
     assert list(table) == [f"rln{name}" for name in columns]
@@ -94,6 +95,7 @@ def test_pick_prints_device_a_line_per_micrograph_and_the_summary(
     files = micrographs(project)
     assert main(["pick", *files, *SCALE, "--out", str(tmp_path), "--device", "cpu", "--overlays", "0"]) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"working diameter \S+ A.*: \d+ particles expected in 3 micrographs.*", lines.pop(0))
     assert lines[0].startswith("device cpu, model default, diameter 180 A, threshold ")
     counts = [len(coordinates(path)) for path in sorted(tmp_path.glob("*.star"))]
     assert [line.split(" in ")[0] for line in lines[1:4]] == [f"{f}: {n} picks" for f, n in zip(files, counts, strict=True)]
@@ -116,7 +118,9 @@ def test_threshold_only_filters(project: Path, picked: Path, tmp_path: Path) -> 
 def test_inverted_micrograph_gives_the_same_picks_as_bright(project: Path, picked: Path, tmp_path: Path) -> None:
     with mrcfile.new(tmp_path / "mic001.mrc") as mrc:
         mrc.set_data(-mrcfile.read(micrographs(project)[0]))
+    chosen = json.loads((picked / "working_diameter.json").read_text())["angstrom"]
     words = ["pick", str(tmp_path / "mic001.mrc"), *SCALE, "--contrast", "bright", "--device", "cpu", "--overlays", "1"]
+    words += ["--working_diameter", f"{chosen:g}"]
     assert main([*words, "--out", str(tmp_path / "out")]) == 0
     inverted, dark = (coordinates(folder / "mic001_autopick.star") for folder in (tmp_path / "out", picked))
     assert len(dark) > 50

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from relion_ganpick.core.frame import ImageArea, find_image_area
-from relion_ganpick.core.preprocess import CLIP, normalise
+from relion_ganpick.core.preprocess import CLIP, normalise, resize
 
 
 def noise(height: int = 400, width: int = 500, seed: int = 0) -> np.ndarray:
@@ -79,3 +79,13 @@ def test_values_are_clipped_and_a_hot_pixel_does_not_smear() -> None:
 
 def test_picture_without_contrast_becomes_zero() -> None:
     assert not normalise(np.full((80, 90), 7.0, np.float32)).any()
+
+
+@pytest.mark.parametrize("side", [199, 190, 175, 150, 100])
+def test_shrinking_leaves_noise_as_strong_everywhere(side: int) -> None:
+    noise = np.random.default_rng(2).normal(size=(200, 200)).astype(np.float32)
+    small = np.mean([resize(noise[:, np.roll(np.arange(200), k)], (side, side)) ** 2 for k in range(0, 200, 4)], axis=0)
+    blocks = np.array(
+        [np.mean([block.mean() for block in np.array_split(part, 10, axis=1)]) for part in np.array_split(small, 10)]
+    )
+    assert blocks.max() < 1.35 * blocks.min()

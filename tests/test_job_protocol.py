@@ -32,6 +32,7 @@ from job_project import (
     write_star,
 )
 
+from relion_ganpick.core.diameter_record import WORKING_DIAMETER_FILE
 from relion_ganpick.core.picker import Picker
 from relion_ganpick.relion.coordinates import State, read_picks
 from relion_ganpick.relion.markers import ABORT_NOW, ABORTED, FAILURE, SUCCESS
@@ -81,7 +82,7 @@ def test_run_succeeds_quietly(first_run: tuple[Path, Ended]) -> None:
 
 
 def test_first_line_names_device_model_and_diameter(first_run: tuple[Path, Ended]) -> None:
-    lines = [line for line in first_run[1].out.splitlines() if not line.startswith("note:")]
+    lines = [line for line in first_run[1].out.splitlines() if not line.startswith(("note:", "working diameter "))]
     assert re.match(
         r"relion_ganpick \S+ on (cpu|cuda\S*) \(\w+\), 1 threads, model default [0-9a-f]{12}, diameter 180 A$", lines[0]
     )
@@ -110,7 +111,7 @@ def test_summary_comes_last_and_says_how_many_survive_each_threshold(first_run: 
 def test_all_files_of_the_job(first_run: tuple[Path, Ended]) -> None:
     pictures = [f"overlays/Micrographs/mic0{k}.png" for k in (0, 2)]
     lists = ["autopick.star", "coords_suffix_autopick.star", "RELION_OUTPUT_NODES.star"]
-    assert set(snapshot(first_run[0])) == {*FILES, *SCORES, *pictures, *lists, "job.star", SUCCESS}
+    assert set(snapshot(first_run[0])) == {*FILES, *SCORES, *pictures, *lists, WORKING_DIAMETER_FILE, "job.star", SUCCESS}
 
 
 def test_parameter_without_value_takes_its_default_and_is_mentioned(first_run: tuple[Path, Ended]) -> None:
@@ -359,9 +360,10 @@ def test_micrograph_that_changes_while_it_is_picked_is_picked_again(finished: Pa
         return locate(self, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Picker, "locate", touch_and_locate)
-    run_here(finished, *words(diameter=150))
+    given = words("--working_diameter", "150", diameter=150)
+    run_here(finished, *given)
     monkeypatch.undo()
-    assert picked_lines(run_here(finished, *words(diameter=150)).out) == [NAMES[0]]
+    assert picked_lines(run_here(finished, *given).out) == [NAMES[0]]
 
 
 def test_micrographs_without_picks_have_valid_empty_files(finished: Path) -> None:

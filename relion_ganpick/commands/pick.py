@@ -48,6 +48,7 @@ def run(namespace: argparse.Namespace) -> int:
     from relion_ganpick.core.engine import Task, stream
     from relion_ganpick.core.picker import Picker
     from relion_ganpick.core.summary import Summary, counts_above
+    from relion_ganpick.core.working_diameter import resolve_working_diameter
     from relion_ganpick.relion.coordinates import write_picks
     from relion_ganpick.report.overlays import which_overlays
 
@@ -55,7 +56,9 @@ def run(namespace: argparse.Namespace) -> int:
     cv2.setNumThreads(how.j)
     namespace.out.mkdir(parents=True, exist_ok=True)
     tasks = [Task(path.stem, path, how.angpix) for path in targets]
-    settings = resolve_diameter(settings, (tasks[k] for k in preferred(len(tasks))), how.device_name, namespace.out, reuse=False)
+    chosen = [tasks[k] for k in preferred(len(tasks))]
+    settings = resolve_diameter(settings, chosen, how.device_name, namespace.out, reuse=False)
+    settings = resolve_working_diameter(settings, chosen, how.device_name, namespace.out, reuse=False)
     picker = Picker(settings, how.device_name)
     print(
         f"device {picker.device}, model {picker.model.card.name}, diameter {settings.diameter_angstrom:g} A, "

@@ -191,6 +191,7 @@ def _request(picker: Picker, candidates: Candidates, options: AdaptOptions) -> d
     return {
         "model_sha256": picker.model.card.sha256,
         "diameter": picker.settings.diameter_angstrom,
+        "working_diameter": picker.settings.working_diameter_angstrom,
         "contrast": picker.settings.contrast,
         "pixel_size": candidates.pixel_size,
         "adapt_most": options.adapt_most,

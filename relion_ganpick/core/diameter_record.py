@@ -10,7 +10,7 @@ from pathlib import Path
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import write_atomic
 
-DIAMETER_FILE = "diameter.json"
+DIAMETER_FILE, WORKING_DIAMETER_FILE = "diameter.json", "working_diameter.json"
 
 
 @dataclass(frozen=True)

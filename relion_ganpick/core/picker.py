@@ -131,9 +131,10 @@ class Picker:
         pixels, pixel_size = micrograph.pixels, micrograph.pixel_size
         if pixel_size is None or not pixel_size > 0:
             raise GanpickError(f"{micrograph.name}: its pixel size is not known: give --angpix")
-        diameter_px = self.settings.diameter_angstrom / pixel_size
+        settings = self.settings
+        diameter_px = settings.diameter_angstrom / pixel_size
         shape = (pixels.shape[0], pixels.shape[1])
-        what = f"a diameter of {self.settings.diameter_angstrom:g} A ({diameter_px:.0f} pixels of {pixel_size:g} A)"
+        what = f"a diameter of {settings.diameter_angstrom:g} A ({diameter_px:.0f} pixels of {pixel_size:g} A)"
         if diameter_px > min(shape):
             raise GanpickError(f"{micrograph.name}: {what} is larger than the micrograph of {shape[1]} x {shape[0]} pixels")
         with np.errstate(invalid="ignore", over="ignore"):
@@ -145,16 +146,17 @@ class Picker:
         if self.as_in_paper:
             scale = Scale((inside.shape[0], inside.shape[1]), (PAPER_SIDE, PAPER_SIDE))
             return Prepared(self._as_in_paper(inside, micrograph.name), scale, area, shape, pixel_size)
-        scale = working_scale((inside.shape[0], inside.shape[1]), FILLED * diameter_px, PARTICLE_PX)
+        filled = FILLED * settings.working_diameter_angstrom / pixel_size
+        scale = working_scale((inside.shape[0], inside.shape[1]), filled, PARTICLE_PX)
         if min(scale.working_shape) < SMALLEST_SIDE:
             raise GanpickError(
-                f"{micrograph.name}: {what} leaves only {min(shape) / diameter_px:.1f} diameters across the micrograph; "
-                f"at least {SMALLEST_SIDE * FILLED / PARTICLE_PX:.2g} are needed: check --diameter and the pixel size"
+                f"{micrograph.name}: {what} leaves only {min(shape) / diameter_px:.1f} diameters across the micrograph; at least "
+                f"{SMALLEST_SIDE * filled / PARTICLE_PX / diameter_px:.2g} are needed: check --diameter and the pixel size"
             )
         picture = normalise(resize(inside, scale.working_shape))
         if not picture.any():
             raise GanpickError(f"{micrograph.name}: all pixels are equal: there is no image")
-        if self.settings.contrast == "bright":
+        if settings.contrast == "bright":
             picture = -picture
         return Prepared(picture, scale, area, shape, pixel_size)
 

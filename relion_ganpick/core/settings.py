@@ -22,6 +22,9 @@ class PickSettings:
     diameter
         Longest extent of the particle in Angstrom; "auto" where it is to be estimated (`core.auto_diameter`) before a
         `Picker` is made.
+    working_diameter
+        Diameter in Angstrom that the network is to take the particle's for; "auto" where it is to be chosen
+        (`core.working_diameter`) before a `Picker` is made, which else takes ``diameter``.
     threshold
         Smallest figure of merit of a pick, in [0, 1]; None takes the one on the model's card.
     min_distance
@@ -44,6 +47,15 @@ class PickSettings:
         "longest extent of the particle in Angstrom, or auto to estimate it from the micrographs",
         float,
         "main",
+        word=AUTO,
+    )
+    working_diameter: float | str = option(
+        AUTO,
+        "Working diameter (A)",
+        "diameter in Angstrom that the network takes the particle's for; auto tries some around the given one on a few "
+        "micrographs and takes that at which most particles are expected",
+        float,
+        "advanced",
         word=AUTO,
     )
     threshold: float | None = option(
@@ -94,6 +106,11 @@ class PickSettings:
                 raise GanpickError(f"--diameter {self.diameter}: give a positive number in Angstrom, or auto")
         else:
             _positive("diameter", self.diameter, "in Angstrom")
+        if isinstance(self.working_diameter, str):
+            if self.working_diameter != AUTO:
+                raise GanpickError(f"--working_diameter {self.working_diameter}: give a positive number in Angstrom, or auto")
+        else:
+            _positive("working_diameter", self.working_diameter, "in Angstrom")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise GanpickError(f"--threshold {self.threshold:g}: a figure of merit lies between 0 and 1")
         if self.min_distance is not None:
@@ -128,6 +145,11 @@ class PickSettings:
         if self.diameter is None or isinstance(self.diameter, str):
             raise GanpickError("diameter auto: estimate it before you pick, with relion_ganpick.core.auto_diameter")
         return self.diameter
+
+    @property
+    def working_diameter_angstrom(self) -> float:
+        """Diameter in Angstrom that brings a micrograph to the working scale."""
+        return self.diameter_angstrom if isinstance(self.working_diameter, str) else self.working_diameter
 
     @property
     def min_distance_angstrom(self) -> float:

@@ -30,6 +30,7 @@ from relion_ganpick.core.picker import Picker
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.settings import PickSettings, RunSettings
 from relion_ganpick.core.summary import Summary, counts_above
+from relion_ganpick.core.working_diameter import resolve_working_diameter
 from relion_ganpick.relion.coordinates import FileState, State, digest, inspect_picks, read_picks, write_picks
 from relion_ganpick.relion.names import inside_stem, pick_file, scores_file
 from relion_ganpick.report.overlays import which_overlays, write_overlay
@@ -56,7 +57,9 @@ class Worker:
         torch.set_num_threads(self.run_settings.j)
         cv2.setNumThreads(self.run_settings.j)
         device = self.run_settings.device_name
-        settings = resolve_diameter(PickSettings(**plan["pick"]), self._preferred(), device, Path(self.output), announce)
+        folder = Path(self.output)
+        settings = resolve_diameter(PickSettings(**plan["pick"]), self._preferred(), device, folder, announce)
+        settings = resolve_working_diameter(settings, self._preferred(), device, folder, announce)
         self.picker = Picker(settings, device)
         self.summary = Summary()
         self.fingerprints: dict[str, str | None] = {}
@@ -110,7 +113,7 @@ class Worker:
         return picker
 
     def _preferred(self) -> Iterator[Task]:
-        """Micrographs in the order in which an unknown diameter is estimated from them."""
+        """Micrographs in the order in which diameters are found from them."""
         for index in preferred(len(self.names)):
             name = self.names[index]
             yield Task(name, Path(name), self.pixel_sizes[name])

@@ -60,7 +60,9 @@ def fake_stream(tasks: Iterable[Task], *_: Any) -> Iterator[Result]:
 
 
 class FakePicker:
-    """Takes the place of the picker, and needs no model."""
+    """Takes the place of the picker, and needs no model; like the paper's, it has no working diameter to choose."""
+
+    as_in_paper = True
 
     def __init__(self, pick: Any, _: str) -> None:
         self.settings, self.device, self.dtype = pick, "cpu", "torch.float32"
@@ -73,6 +75,7 @@ def fake_picking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("relion_ganpick.model.weights.read_card", lambda _: card)
     monkeypatch.setattr("cryosparc_tool.run.stream", fake_stream)
     monkeypatch.setattr("cryosparc_tool.run.RatingPicker", FakePicker)
+    monkeypatch.setattr("relion_ganpick.core.working_diameter.Picker", FakePicker)
     monkeypatch.setattr(retry, "WAITS", (0.0, 0.0))
 
 

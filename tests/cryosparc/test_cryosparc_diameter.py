@@ -1,4 +1,4 @@
-"""A diameter that is not known is estimated once for a CryoSPARC job, and kept for its resumption; the estimate is faked here."""
+"""Diameters that are not given are found once for a CryoSPARC job, and kept for its resumption; what finds them is faked here."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cryosparc_project import fake_picking, make_world
+from cryosparc_project import FakePicker, fake_picking, make_world
 from standin5 import Server5
 from standin_world import PROJECT, SOURCE, World
 
 from cryosparc_tool.main import main
-from relion_ganpick.core import auto_diameter
-from relion_ganpick.core.diameter_record import DIAMETER_FILE, DiameterEstimate
+from relion_ganpick.core import auto_diameter, working_diameter
+from relion_ganpick.core.diameter_record import DIAMETER_FILE, WORKING_DIAMETER_FILE, DiameterEstimate
 from relion_ganpick.core.engine import Task
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.micrograph import Micrograph
 
 pytestmark = pytest.mark.cryosparc(5)
 WORDS = ["--project", PROJECT, "--workspace", "W1", "--job", SOURCE, "--diameter", "auto"]
@@ -85,3 +86,38 @@ def test_resumed_job_takes_the_diameter_of_its_first_run(
     assert len(looked_at) == 3
     saved = server.world.external_jobs()[-1].datasets["picked_particles"]
     assert np.allclose(saved["location/min_dist_A"], 15)
+
+
+@pytest.fixture
+def tried_on(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Micrographs on which most particles were expected at the smallest diameter."""
+    seen: list[str] = []
+
+    def expect(_: Any, micrograph: Micrograph, assumed: Any) -> Any:
+        seen.append(micrograph.name)
+        return np.linspace(90, 30, len(assumed))
+
+    monkeypatch.setattr(FakePicker, "as_in_paper", False)
+    monkeypatch.setattr(working_diameter, "expected_particles", expect)
+    return seen
+
+
+def test_working_diameter_is_chosen_once_and_kept(
+    server: Server5, user: Path, tried_on: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    dry = ["--url", server.url, *WORDS[:-1], "40", "--dry_run"]
+    assert main(dry) == 0
+    assert len(tried_on) == 3
+    (path,) = (user / "cryosparc_ganpick").glob(f"*/{WORKING_DIAMETER_FILE}")
+    record = json.loads(path.read_text())
+    assert (record["diameter"], record["angstrom"]) == (40, round(40 * float(np.exp(-working_diameter.WIDEST)), 1))
+    assert main([*dry, "--threshold", "0.9"]) == 0
+    assert len(tried_on) == 3
+    assert f"working diameter {record['angstrom']:g} A, as chosen before" in capsys.readouterr().out
+    assert main([*dry, "--contrast", "bright"]) == 0
+    assert len(tried_on) == 6
+
+
+def test_a_working_diameter_that_is_given_is_not_chosen(server: Server5, user: Path, tried_on: list[str]) -> None:
+    assert main(["--url", server.url, *WORDS[:-1], "40", "--working_diameter", "36", "--dry_run"]) == 0
+    assert tried_on == []

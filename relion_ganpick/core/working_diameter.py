@@ -1,0 +1,231 @@
+"""The size at which the network is shown the particles: that at which most of them are expected to be found.
+
+A diameter that people give is that of a mask, or of the longest view, or a guess; and a faint particle is found best a
+little smaller than the network is used to, as its pixels then hold more signal. So some micrographs are picked at several
+assumed diameters around the one given. The figures of merit above the threshold add up to the number of right picks that
+the model expects, and the assumed diameter with the greatest sum is what all micrographs are brought to the working scale
+with. The diameter that was given stays what distances, margins and circles follow.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relion_ganpick.core.auto_diameter import MOST_MICROGRAPHS, MOST_TRIED
+from relion_ganpick.core.diameter_record import WORKING_DIAMETER_FILE
+from relion_ganpick.core.engine import Task
+from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.files import write_atomic
+from relion_ganpick.core.micrograph import Micrograph, read_micrograph
+from relion_ganpick.core.picker import Picker
+from relion_ganpick.core.settings import AUTO, PickSettings
+
+Values = NDArray[np.float64]
+
+# Chosen on simulated molecules: `python benchmarks/accuracy.py` measures what comes of them.
+WIDEST, HALF = 0.28, 4  # logarithm of the largest factor; factors on either side of 1
+LEAST_GAIN = 0.02
+FEWEST_EXPECTED = 20.0
+
+
+@dataclass(frozen=True)
+class WorkingDiameter:
+    """An assumed diameter and what speaks for it.
+
+    Attributes
+    ----------
+    angstrom
+        The diameter to assume.
+    candidates
+        (n,) diameters in Angstrom that were tried, rising.
+    expected
+        (n,) number of right picks that the figures of merit promise at each of them.
+    """
+
+    angstrom: float
+    candidates: tuple[float, ...]
+    expected: tuple[float, ...]
+
+
+def candidate_factors() -> Values:
+    """Factors of the given diameter that are tried, a geometric series with 1 in its middle, (n,) float64, rising."""
+    return np.asarray(np.exp(np.linspace(-WIDEST, WIDEST, 2 * HALF + 1)))
+
+
+def tuned(picker: Picker, micrographs: Iterable[Micrograph]) -> Picker:
+    """Make a picker that assumes the diameter at which it expects to find most particles.
+
+    Parameters
+    ----------
+    picker
+        With the diameter that was given; it is not changed.
+    micrographs
+        One or, better, some of those that are to be picked, of one kind of particle.
+
+    Returns
+    -------
+    A picker with the same network. One with a working diameter of its own comes back as it is, and so does one of the paper's
+    kind, which sees whole micrographs at one size.
+    """
+    if picker.as_in_paper or picker.settings.working_diameter != AUTO:
+        return picker
+    assumed = picker.settings.diameter_angstrom * candidate_factors()
+    expected = [expected_particles(picker, micrograph, assumed) for micrograph in micrographs]
+    if not expected:
+        return picker
+    return _at(picker, choose(assumed, np.stack(expected)).angstrom)
+
+
+def resolve_working_diameter(
+    settings: PickSettings,
+    tasks: Iterable[Task],
+    device: str = "auto",
+    folder: Path | None = None,
+    say: Callable[[str], None] = print,
+    reuse: bool = True,
+) -> PickSettings:
+    """Replace the working diameter "auto" by a number; settings with a number come back as they are.
+
+    Parameters
+    ----------
+    settings
+        What to pick, the diameter being a number.
+    tasks
+        Micrographs in the order of preference, see `core.auto_diameter.preferred`; the first six that can be used are
+        looked at. Those that cannot are left out without a word: picking has a line for each of them.
+    device
+        "auto", "cpu", "cuda" or "cuda:N".
+    folder
+        Where the choice is taken down as ``working_diameter.json``.
+    say
+        Takes a line about what was chosen.
+    reuse
+        Whether a choice that is in ``folder`` already, for the same diameter, contrast and model, is used again.
+
+    Raises
+    ------
+    GanpickError
+        If the record in ``folder`` is damaged, or model or device are missing.
+    """
+    if settings.working_diameter != AUTO:
+        return settings
+    picker = Picker(settings, device)
+    if picker.as_in_paper:
+        return settings
+    path = None if folder is None else folder / WORKING_DIAMETER_FILE
+    facts = {"diameter": settings.diameter_angstrom, "contrast": settings.contrast, "model": picker.model.card.sha256}
+    before = _read_record(path, facts) if path is not None and reuse else None
+    if before is not None:
+        say(f"working diameter {before:g} A, as chosen before (delete {path} to choose it anew)")
+        return replace(settings, working_diameter=before)
+    assumed = settings.diameter_angstrom * candidate_factors()
+    looked_at = list(islice(_looked_at(picker, islice(tasks, MOST_TRIED), assumed), MOST_MICROGRAPHS))
+    if not looked_at:
+        return settings
+    chosen = choose(assumed, np.stack([expected for _, expected in looked_at]))
+    if path is not None:
+        content = facts | {
+            "angstrom": chosen.angstrom,
+            "candidates": np.round(chosen.candidates, 1).tolist(),
+            "expected": np.round(chosen.expected, 1).tolist(),
+            "micrographs": [name for name, _ in looked_at],
+        }
+        write_atomic(path, json.dumps(content, indent=1) + "\n")
+    given = chosen.expected[HALF]
+    say(
+        f"working diameter {chosen.angstrom:g} A: {max(chosen.expected):.0f} particles expected in {len(looked_at)} micrographs, "
+        f"{given:.0f} at the diameter given"
+        if chosen.angstrom != settings.diameter_angstrom
+        else f"working diameter {chosen.angstrom:g} A as given: {given:.0f} particles expected in {len(looked_at)} micrographs"
+    )
+    return replace(settings, working_diameter=chosen.angstrom)
+
+
+def choose(assumed: Values, expected: Values) -> WorkingDiameter:
+    """Choose the assumed diameter at which most particles are expected.
+
+    The one in the middle, which was given, is kept where next to none are expected at any, or others gain hardly anything.
+
+    Parameters
+    ----------
+    assumed
+        (n,) diameters in Angstrom, rising, n odd.
+    expected
+        (micrographs, n) expected right picks; NaN where a diameter could not be assumed.
+    """
+    total = np.nan_to_num(expected).sum(axis=0)
+    total[np.isnan(expected).any(axis=0)] = 0.0
+    given = len(assumed) // 2
+    best = int(total.argmax())
+    if total[best] < FEWEST_EXPECTED or total[best] <= (1 + LEAST_GAIN) * total[given]:
+        best = given
+    angstrom = float(assumed[best]) if best == given else float(np.round(assumed[best], 1))
+    return WorkingDiameter(angstrom, tuple(assumed.tolist()), tuple(total.tolist()))
+
+
+def expected_particles(picker: Picker, micrograph: Micrograph, assumed: Values) -> Values:
+    """Add up the figures of merit above the model's threshold at each assumed diameter.
+
+    Returns
+    -------
+    (n,) float64; NaN where the micrograph is too small or too large for a diameter.
+
+    Raises
+    ------
+    GanpickError
+        If the micrograph cannot be used at the diameter that was given.
+    """
+    found = np.full(len(assumed), np.nan)
+    for index, angstrom in enumerate(assumed):
+        try:
+            merit = _at(picker, float(angstrom)).score(micrograph).score
+        except GanpickError:
+            if index == len(assumed) // 2:
+                raise
+            continue
+        found[index] = merit[merit >= picker.model.card.threshold].sum()
+    return found
+
+
+def _at(picker: Picker, angstrom: float) -> Picker:
+    """Make a picker with the same network that assumes another diameter."""
+    other = copy.copy(picker)
+    other.settings = replace(picker.settings, working_diameter=angstrom)
+    return other
+
+
+def _looked_at(picker: Picker, tasks: Iterable[Task], assumed: Values) -> Iterator[tuple[str, Values]]:
+    """Name and expected particles of the micrographs that can be used."""
+    for task in tasks:
+        try:
+            yield task.name, expected_particles(picker, read_micrograph(task.path, task.pixel_size), assumed)
+        except (GanpickError, OSError, ValueError, MemoryError):
+            continue
+
+
+def _read_record(path: Path, facts: dict[str, Any]) -> float | None:
+    """Read what was chosen before; None if there is nothing, or it was for another diameter or model.
+
+    Raises
+    ------
+    GanpickError
+        If the file holds no diameter.
+    """
+    try:
+        content = json.loads(path.read_text())
+        angstrom = float(content["angstrom"])
+        same = all(content[name] == value for name, value in facts.items())
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise GanpickError(f"{path}: damaged; delete it to choose the working diameter anew") from error
+    return angstrom if same and 0 < angstrom < 1e6 else None
