@@ -102,7 +102,7 @@ def main() -> None:
         show(name, tally, True)
     for each in real_sets(args.sets):
         tally = Tally()
-        for seen in real_fields(each, Picker(PickSettings(diameter=each.diameter, model=args.model), args.device)):
+        for seen in real_fields(each, each.tuned(Picker(PickSettings(diameter=each.diameter, model=args.model), args.device))):
             tally.add(seen)
         show(each.name, tally, False)
     if args.picture:

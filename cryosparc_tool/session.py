@@ -169,7 +169,8 @@ class Session:
 
         from relion_ganpick.core.auto_diameter import preferred, resolve_diameter
         from relion_ganpick.core.engine import Task
-        from relion_ganpick.core.working_diameter import resolve_working_diameter
+        from relion_ganpick.core.picker import Picker
+        from relion_ganpick.core.working_diameter import with_working_diameter
 
         def tasks() -> Iterator[Task]:
             for index in preferred(len(exposures)):
@@ -184,7 +185,8 @@ class Session:
         pick = resolve_diameter(pick, tasks(), how.device_name, self.local.folder, self.console.say)
         if self.settings.coordinates:
             return pick
-        return resolve_working_diameter(pick, tasks(), how.device_name, self.local.folder, self.console.say)
+        picker = with_working_diameter(Picker(pick, how.device_name), tasks(), self.local.folder, self.console.say)
+        return replace(pick, working_diameter=picker.settings.working_diameter)
 
     def _root(self) -> Path | None:
         """Folder of the project as this machine sees it."""

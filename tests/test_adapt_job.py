@@ -42,6 +42,7 @@ from job_project import (
 from relion_ganpick.core import adaptation
 from relion_ganpick.core.adapt_options import AdaptOptions
 from relion_ganpick.core.adaptation import settings_of, spread
+from relion_ganpick.core.diameter_record import WORKING_DIAMETER_FILE
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import read_micrograph
 from relion_ganpick.core.options import options_of
@@ -141,7 +142,8 @@ def test_better_model_is_kept_in_the_jobs_folder_and_named(better: Adapted) -> N
     assert (card["training"]["adapted"]["rounds"], card["training"]["adapted"]["steps"]) == (1, 2)
     lines = better.ended.out.splitlines()
     assert "model default " in lines[0]
-    assert lines[1] == "adapt: model default learns from 3 of 3 micrographs, some minutes"
+    assert lines[1].startswith("working diameter ")
+    assert lines[2] == "adapt: model default learns from 3 of 3 micrographs, some minutes"
     assert any(line == f"adapt: the adapted model is better by its own measure and picks: {JOB}{WEIGHTS}" for line in lines)
     assert card["threshold"] != load_model("default").card.threshold
     assert f"picking with model default-adapted {card['sha256'][:12]}, threshold {card['threshold']:g}" in lines
@@ -151,7 +153,10 @@ def test_better_model_is_kept_in_the_jobs_folder_and_named(better: Adapted) -> N
 
 
 def test_picks_are_those_of_the_adapted_model(better: Adapted, plain: dict[str, bytes]) -> None:
-    picker = Picker(PickSettings(diameter=DIAMETER, model=str(better.project / JOB / WEIGHTS)), "cpu")
+    chosen = json.loads((better.project / JOB / WORKING_DIAMETER_FILE).read_text())["angstrom"]
+    assert decision(better.project)["request"]["working_diameter"] == chosen
+    settings = PickSettings(diameter=DIAMETER, working_diameter=chosen, model=str(better.project / JOB / WEIGHTS))
+    picker = Picker(settings, "cpu")
     for name in NAMES:
         expected = picker.pick(read_micrograph(better.project / name, PIXEL_SIZE))
         found = read_picks(better.project / JOB / picks_file(name))
@@ -240,15 +245,16 @@ def test_worse_model_is_not_kept_and_the_given_one_picks(
     assert picks_on_disk(project) == before
 
 
-def test_too_few_micrographs_are_picked_with_the_given_model(tmp_path: Path, plain: dict[str, bytes]) -> None:
-    project = make_project(tmp_path, 1)
+def test_too_few_micrographs_are_picked_with_the_given_model(tmp_path: Path) -> None:
+    project, other = make_project(tmp_path / "few", 1), make_project(tmp_path / "plain", 1)
+    assert run_here(other, *PLAIN).status == 0
     ended = run_here(project, *WORDS)
     assert (ended.status, markers(project)) == (0, SUCCEEDED)
     (line,) = ended.err.splitlines()
     assert line.startswith("WARNING: not adapted: ")
     assert "at least two are needed" in line
     assert line.endswith("Give more micrographs and Continue, or leave --adapt away")
-    assert rows(project)[picks_file(NAMES[0])] == plain[picks_file(NAMES[0])]
+    assert rows(project) == rows(other)
 
 
 def test_after_too_few_micrographs_it_is_tried_again_only_with_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

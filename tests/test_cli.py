@@ -95,8 +95,8 @@ def test_pick_prints_device_a_line_per_micrograph_and_the_summary(
     files = micrographs(project)
     assert main(["pick", *files, *SCALE, "--out", str(tmp_path), "--device", "cpu", "--overlays", "0"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"working diameter \S+ A.*: \d+ particles expected in 3 micrographs.*", lines.pop(0))
     assert lines[0].startswith("device cpu, model default, diameter 180 A, threshold ")
+    assert re.fullmatch(r"working diameter \S+ A.*: \d+ particles expected in 3 micrographs.*", lines.pop(1))
     counts = [len(coordinates(path)) for path in sorted(tmp_path.glob("*.star"))]
     assert [line.split(" in ")[0] for line in lines[1:4]] == [f"{f}: {n} picks" for f, n in zip(files, counts, strict=True)]
     assert lines[4].startswith("picks that survive at a threshold of")

@@ -26,6 +26,7 @@ from job_project import (
 )
 
 from relion_ganpick import Picker
+from relion_ganpick.core import working_diameter
 from relion_ganpick.core.diameter_record import WORKING_DIAMETER_FILE
 from relion_ganpick.core.engine import Task
 from relion_ganpick.core.errors import GanpickError
@@ -38,8 +39,8 @@ from relion_ganpick.core.working_diameter import (
     candidate_factors,
     choose,
     expected_particles,
-    resolve_working_diameter,
     tuned,
+    with_working_diameter,
 )
 from relion_ganpick.synthesis.scene import CLEAN, Scene, make_scene
 
@@ -123,6 +124,22 @@ def test_diameters_that_leave_too_little_of_a_micrograph_are_passed_over(microgr
         expected_particles(picker(600.0), small, np.array([500.0, 900.0, 950.0]))
 
 
+def test_full_micrographs_decide_sooner(micrograph: Micrograph, monkeypatch: pytest.MonkeyPatch) -> None:
+    for each, looked_at in ((250.0, 3), (130.0, 5), (20.0, 6)):
+        seen: list[Micrograph] = []
+
+        def expect(
+            _: Picker, one: Micrograph, assumed: np.ndarray, seen: list[Micrograph] = seen, each: float = each
+        ) -> np.ndarray:
+            seen.append(one)
+            return np.linspace(each / 2, each, len(assumed))
+
+        monkeypatch.setattr(working_diameter, "expected_particles", expect)
+        found = tuned(picker(100.0), [micrograph] * 9)
+        assert len(seen) == looked_at
+        assert found.settings.working_diameter_angstrom == round(100 * candidate_factors()[-1], 1)
+
+
 @pytest.mark.parametrize("wrong", [0.75, 1.33])
 def test_a_wrong_diameter_is_made_up_for(scene: Scene, micrograph: Micrograph, wrong: float) -> None:
     given = picker(wrong * TRUE, min_distance=TRUE / 2)
@@ -153,10 +170,10 @@ def test_picker_without_a_choice_assumes_the_diameter_given(micrograph: Microgra
 def test_a_number_and_the_papers_model_are_left_alone(micrograph: Micrograph) -> None:
     fixed = picker(TRUE, working_diameter=150.0)
     assert tuned(fixed, [micrograph]) is fixed
-    assert resolve_working_diameter(fixed.settings, [], "no such device") is fixed.settings
-    paper = PickSettings(diameter=TRUE, model="paper")
-    assert tuned(Picker(paper, "cpu"), [micrograph]).settings.working_diameter == "auto"
-    assert resolve_working_diameter(paper, [], "cpu") is paper
+    assert with_working_diameter(fixed, []) is fixed
+    paper = Picker(PickSettings(diameter=TRUE, model="paper"), "cpu")
+    assert tuned(paper, [micrograph]) is paper
+    assert with_working_diameter(paper, []) is paper
 
 
 @pytest.mark.parametrize("value", ["wide", 0.0, -3.0])
@@ -173,12 +190,13 @@ def test_micrographs_that_cannot_be_used_are_passed_over(tmp_path: Path) -> None
     tasks = [Task(name, tmp_path / name, 6.0) for name in ("broken.mrc", "gone.mrc")]
     good = Task(NAMES[0], project / NAMES[0], 6.0)
     lines: list[str] = []
-    settings = PickSettings(diameter=DIAMETER)
-    assert resolve_working_diameter(settings, tasks, "cpu", tmp_path, lines.append) is settings
+    given = picker(DIAMETER)
+    assert with_working_diameter(given, tasks, tmp_path, lines.append) is given
     assert lines == []
     assert not (tmp_path / WORKING_DIAMETER_FILE).exists()
-    chosen = resolve_working_diameter(settings, [*tasks, good], "cpu", tmp_path, lines.append)
-    assert chosen == resolve_working_diameter(settings, [good], "cpu", None, lines.append)
+    chosen = [with_working_diameter(given, each, None, lines.append).settings for each in ([*tasks, good], [good])]
+    assert chosen[0] == chosen[1]
+    assert chosen[0].working_diameter != "auto"
     assert len(set(lines)) == 1
     assert " in 1 micrographs" in lines[0]
 

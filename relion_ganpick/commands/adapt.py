@@ -43,7 +43,7 @@ def run(namespace: argparse.Namespace) -> int:
     from relion_ganpick.core.auto_diameter import preferred, resolve_diameter
     from relion_ganpick.core.engine import Task
     from relion_ganpick.core.picker import Picker
-    from relion_ganpick.core.working_diameter import resolve_working_diameter
+    from relion_ganpick.core.working_diameter import with_working_diameter
     from relion_ganpick.relion.inputs import read_micrographs
 
     changes = {name: getattr(namespace, name) for name in ("rounds", "steps", "seed") if name in namespace}
@@ -55,8 +55,9 @@ def run(namespace: argparse.Namespace) -> int:
     entries = read_micrographs(namespace.in_mics, how.angpix)
     tasks = [Task(each.name, Path(each.name), each.pixel_size) for each in (entries[k] for k in preferred(len(entries)))]
     settings = resolve_diameter(settings, tasks, how.device_name)
-    picker = Picker(resolve_working_diameter(settings, tasks, how.device_name), how.device_name)
+    picker = Picker(settings, how.device_name)
     check_adaptable(picker.model.card)
+    picker = with_working_diameter(picker, tasks)
     chosen = spread(entries, namespace.most)
     pictures = prepared_pictures(picker, [(Path(entry.name), entry.pixel_size) for entry in chosen], _complain)
     path = adapted_model(picker, pictures, settings_of(**changes), namespace.out, lambda line: print(line, flush=True))

@@ -48,7 +48,7 @@ def run(namespace: argparse.Namespace) -> int:
     from relion_ganpick.core.engine import Task, stream
     from relion_ganpick.core.picker import Picker
     from relion_ganpick.core.summary import Summary, counts_above
-    from relion_ganpick.core.working_diameter import resolve_working_diameter
+    from relion_ganpick.core.working_diameter import with_working_diameter
     from relion_ganpick.relion.coordinates import write_picks
     from relion_ganpick.report.overlays import which_overlays
 
@@ -58,13 +58,13 @@ def run(namespace: argparse.Namespace) -> int:
     tasks = [Task(path.stem, path, how.angpix) for path in targets]
     chosen = [tasks[k] for k in preferred(len(tasks))]
     settings = resolve_diameter(settings, chosen, how.device_name, namespace.out, reuse=False)
-    settings = resolve_working_diameter(settings, chosen, how.device_name, namespace.out, reuse=False)
     picker = Picker(settings, how.device_name)
     print(
         f"device {picker.device}, model {picker.model.card.name}, diameter {settings.diameter_angstrom:g} A, "
         f"threshold {picker.threshold:g}",
         flush=True,
     )
+    picker = with_working_diameter(picker, chosen, namespace.out, reuse=False)
     drawn = set(which_overlays(len(tasks), how.overlays))
     summary = Summary()
     with _progress(len(tasks)) as bar:

@@ -52,7 +52,8 @@ def resize(pixels: Image, shape: tuple[int, int]) -> Image:
     """
     shrinks = shape[0] <= pixels.shape[0]
     if shape[0] < pixels.shape[0] < HARDLY * shape[0]:
-        pixels = cv2.resize(pixels, None, fx=FINER, fy=FINER, interpolation=cv2.INTER_CUBIC)
+        finer = (FINER * pixels.shape[1], FINER * pixels.shape[0])
+        pixels = np.asarray(cv2.resize(pixels, finer, interpolation=cv2.INTER_CUBIC), dtype=np.float32)
     method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(pixels, (shape[1], shape[0]), interpolation=method), dtype=np.float32)
 

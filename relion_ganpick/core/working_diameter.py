@@ -27,14 +27,15 @@ from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import write_atomic
 from relion_ganpick.core.micrograph import Micrograph, read_micrograph
 from relion_ganpick.core.picker import Picker
-from relion_ganpick.core.settings import AUTO, PickSettings
+from relion_ganpick.core.settings import AUTO
 
 Values = NDArray[np.float64]
 
 # Chosen on simulated molecules: `python benchmarks/accuracy.py` measures what comes of them.
 WIDEST, HALF = 0.28, 4  # logarithm of the largest factor; factors on either side of 1
 LEAST_GAIN = 0.02
-FEWEST_EXPECTED = 20.0
+FEWEST_EXPECTED, ENOUGH_EXPECTED = 20.0, 600.0
+FEWEST_MICROGRAPHS = 3
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def tuned(picker: Picker, micrographs: Iterable[Micrograph]) -> Picker:
     picker
         With the diameter that was given; it is not changed.
     micrographs
-        One or, better, some of those that are to be picked, of one kind of particle.
+        One or, better, some of those that are to be picked, of one kind of particle; three where they are full, six where
+        there are few particles in each, and any more are not looked at.
 
     Returns
     -------
@@ -79,31 +81,30 @@ def tuned(picker: Picker, micrographs: Iterable[Micrograph]) -> Picker:
     if picker.as_in_paper or picker.settings.working_diameter != AUTO:
         return picker
     assumed = picker.settings.diameter_angstrom * candidate_factors()
-    expected = [expected_particles(picker, micrograph, assumed) for micrograph in micrographs]
-    if not expected:
-        return picker
-    return _at(picker, choose(assumed, np.stack(expected)).angstrom)
+    expected: list[Values] = []
+    for micrograph in micrographs:
+        expected.append(expected_particles(picker, micrograph, assumed))
+        if _enough(expected):
+            break
+    return _at(picker, choose(assumed, np.stack(expected)).angstrom) if expected else picker
 
 
-def resolve_working_diameter(
-    settings: PickSettings,
+def with_working_diameter(
+    picker: Picker,
     tasks: Iterable[Task],
-    device: str = "auto",
     folder: Path | None = None,
     say: Callable[[str], None] = print,
     reuse: bool = True,
-) -> PickSettings:
-    """Replace the working diameter "auto" by a number; settings with a number come back as they are.
+) -> Picker:
+    """Make a picker as `tuned` does, for the micrographs of a run.
 
     Parameters
     ----------
-    settings
-        What to pick, the diameter being a number.
+    picker
+        With the diameter that was given; it is not changed.
     tasks
-        Micrographs in the order of preference, see `core.auto_diameter.preferred`; the first six that can be used are
-        looked at. Those that cannot are left out without a word: picking has a line for each of them.
-    device
-        "auto", "cpu", "cuda" or "cuda:N".
+        Micrographs in the order of preference, see `core.auto_diameter.preferred`; three to six that can be used are looked
+        at, until enough particles are expected. Those that cannot are left out without a word: picking has a line for each.
     folder
         Where the choice is taken down as ``working_diameter.json``.
     say
@@ -114,40 +115,44 @@ def resolve_working_diameter(
     Raises
     ------
     GanpickError
-        If the record in ``folder`` is damaged, or model or device are missing.
+        If the record in ``folder`` is damaged.
     """
-    if settings.working_diameter != AUTO:
-        return settings
-    picker = Picker(settings, device)
-    if picker.as_in_paper:
-        return settings
+    settings = picker.settings
+    if picker.as_in_paper or settings.working_diameter != AUTO:
+        return picker
     path = None if folder is None else folder / WORKING_DIAMETER_FILE
     facts = {"diameter": settings.diameter_angstrom, "contrast": settings.contrast, "model": picker.model.card.sha256}
     before = _read_record(path, facts) if path is not None and reuse else None
     if before is not None:
         say(f"working diameter {before:g} A, as chosen before (delete {path} to choose it anew)")
-        return replace(settings, working_diameter=before)
+        return _at(picker, before)
     assumed = settings.diameter_angstrom * candidate_factors()
-    looked_at = list(islice(_looked_at(picker, islice(tasks, MOST_TRIED), assumed), MOST_MICROGRAPHS))
-    if not looked_at:
-        return settings
-    chosen = choose(assumed, np.stack([expected for _, expected in looked_at]))
+    names: list[str] = []
+    expected: list[Values] = []
+    for name, found in _looked_at(picker, islice(tasks, MOST_TRIED), assumed):
+        names.append(name)
+        expected.append(found)
+        if _enough(expected):
+            break
+    if not names:
+        return picker
+    chosen = choose(assumed, np.stack(expected))
     if path is not None:
         content = facts | {
             "angstrom": chosen.angstrom,
             "candidates": np.round(chosen.candidates, 1).tolist(),
             "expected": np.round(chosen.expected, 1).tolist(),
-            "micrographs": [name for name, _ in looked_at],
+            "micrographs": names,
         }
         write_atomic(path, json.dumps(content, indent=1) + "\n")
     given = chosen.expected[HALF]
     say(
-        f"working diameter {chosen.angstrom:g} A: {max(chosen.expected):.0f} particles expected in {len(looked_at)} micrographs, "
+        f"working diameter {chosen.angstrom:g} A: {max(chosen.expected):.0f} particles expected in {len(names)} micrographs, "
         f"{given:.0f} at the diameter given"
         if chosen.angstrom != settings.diameter_angstrom
-        else f"working diameter {chosen.angstrom:g} A as given: {given:.0f} particles expected in {len(looked_at)} micrographs"
+        else f"working diameter {chosen.angstrom:g} A as given: {given:.0f} particles expected in {len(names)} micrographs"
     )
-    return replace(settings, working_diameter=chosen.angstrom)
+    return _at(picker, chosen.angstrom)
 
 
 def choose(assumed: Values, expected: Values) -> WorkingDiameter:
@@ -194,6 +199,12 @@ def expected_particles(picker: Picker, micrograph: Micrograph, assumed: Values) 
             continue
         found[index] = merit[merit >= picker.model.card.threshold].sum()
     return found
+
+
+def _enough(expected: list[Values]) -> bool:
+    """Whether the micrographs that were looked at can decide."""
+    most = float(np.nan_to_num(np.stack(expected)).sum(axis=0).max())
+    return len(expected) >= MOST_MICROGRAPHS or (len(expected) >= FEWEST_MICROGRAPHS and most >= ENOUGH_EXPECTED)
 
 
 def _at(picker: Picker, angstrom: float) -> Picker:

@@ -30,7 +30,7 @@ from relion_ganpick.core.picker import Picker
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.settings import PickSettings, RunSettings
 from relion_ganpick.core.summary import Summary, counts_above
-from relion_ganpick.core.working_diameter import resolve_working_diameter
+from relion_ganpick.core.working_diameter import with_working_diameter
 from relion_ganpick.relion.coordinates import FileState, State, digest, inspect_picks, read_picks, write_picks
 from relion_ganpick.relion.names import inside_stem, pick_file, scores_file
 from relion_ganpick.report.overlays import which_overlays, write_overlay
@@ -57,9 +57,7 @@ class Worker:
         torch.set_num_threads(self.run_settings.j)
         cv2.setNumThreads(self.run_settings.j)
         device = self.run_settings.device_name
-        folder = Path(self.output)
-        settings = resolve_diameter(PickSettings(**plan["pick"]), self._preferred(), device, folder, announce)
-        settings = resolve_working_diameter(settings, self._preferred(), device, folder, announce)
+        settings = resolve_diameter(PickSettings(**plan["pick"]), self._preferred(), device, Path(self.output), announce)
         self.picker = Picker(settings, device)
         self.summary = Summary()
         self.fingerprints: dict[str, str | None] = {}
@@ -78,6 +76,7 @@ class Worker:
             f"relion_ganpick {__version__} on {picker.device} ({precision}), {self.run_settings.j} threads, "
             f"model {card.name} {card.sha256[:12]}, diameter {picker.settings.diameter_angstrom:g} A"
         )
+        picker = self.picker = with_working_diameter(picker, self._preferred(), Path(self.output), self.say)
         if self.adapt_options.adapt:
             picker = self.picker = self._adapted(picker)
         for result in stream(self._tasks(), picker, self.run_settings.j):

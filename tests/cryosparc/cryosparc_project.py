@@ -75,7 +75,7 @@ def fake_picking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("relion_ganpick.model.weights.read_card", lambda _: card)
     monkeypatch.setattr("cryosparc_tool.run.stream", fake_stream)
     monkeypatch.setattr("cryosparc_tool.run.RatingPicker", FakePicker)
-    monkeypatch.setattr("relion_ganpick.core.working_diameter.Picker", FakePicker)
+    monkeypatch.setattr("relion_ganpick.core.picker.Picker", FakePicker)
     monkeypatch.setattr(retry, "WAITS", (0.0, 0.0))
 
 
