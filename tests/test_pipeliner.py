@@ -71,6 +71,7 @@ def test_command_holds_what_was_filled_in_and_nothing_else(tmp_path: Path) -> No
     assert options == {
         "--in_mics": "micrographs.star",
         "--diameter": "180.0",
+        "--working_diameter": "auto",
         "--threshold": "0.25",
         "--contrast": "dark",
         "--model": "default",
