@@ -201,6 +201,16 @@ def test_micrographs_that_cannot_be_used_are_passed_over(tmp_path: Path) -> None
     assert " in 1 micrographs" in lines[0]
 
 
+def test_where_there_is_nothing_yet_nothing_is_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = make_project(tmp_path, 1)
+    task = Task(NAMES[0], project / NAMES[0], 6.0)
+    monkeypatch.setattr(working_diameter, "expected_particles", lambda _, __, assumed: np.full(len(assumed), 2.0))
+    lines: list[str] = []
+    assert with_working_diameter(picker(DIAMETER), [task], tmp_path, lines.append).settings.working_diameter == DIAMETER
+    assert lines == [f"working diameter {DIAMETER:g} A as given: 2 particles expected in 1 micrographs"]
+    assert not (tmp_path / WORKING_DIAMETER_FILE).exists()
+
+
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
     """Project of three micrographs after a job on two of them that was given a diameter four tenths too large."""

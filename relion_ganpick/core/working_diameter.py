@@ -106,7 +106,7 @@ def with_working_diameter(
         Micrographs in the order of preference, see `core.auto_diameter.preferred`; three to six that can be used are looked
         at, until enough particles are expected. Those that cannot are left out without a word: picking has a line for each.
     folder
-        Where the choice is taken down as ``working_diameter.json``.
+        Where the choice is taken down as ``working_diameter.json``, if there are particles enough to choose by.
     say
         Takes a line about what was chosen.
     reuse
@@ -137,7 +137,7 @@ def with_working_diameter(
     if not names:
         return picker
     chosen = choose(assumed, np.stack(expected))
-    if path is not None:
+    if path is not None and max(chosen.expected) >= FEWEST_EXPECTED:
         content = facts | {
             "angstrom": chosen.angstrom,
             "candidates": np.round(chosen.candidates, 1).tolist(),
