@@ -45,7 +45,7 @@ from relion_ganpick.core.working_diameter import (
 from relion_ganpick.synthesis.scene import CLEAN, Scene, make_scene
 
 TRUE, PIXEL_SIZE, SIDE = 160.0, 8.0, 360
-GIVEN = 1.4 * DIAMETER
+GIVEN = 1.65 * DIAMETER
 ASSUMED = 100 * candidate_factors()
 NAMES = ["Micrographs/mic00.mrc", "Micrographs/mic01.mrc", "Micrographs/mic02.mrc"]
 
@@ -187,8 +187,8 @@ def test_what_is_no_diameter_is_refused(value: float | str) -> None:
 def test_micrographs_that_cannot_be_used_are_passed_over(tmp_path: Path) -> None:
     project = make_project(tmp_path, 1)
     (tmp_path / "broken.mrc").write_bytes(b"no micrograph")
-    tasks = [Task(name, tmp_path / name, 6.0) for name in ("broken.mrc", "gone.mrc")]
-    good = Task(NAMES[0], project / NAMES[0], 6.0)
+    tasks = [Task(name, tmp_path / name) for name in ("broken.mrc", "gone.mrc")]
+    good = Task(NAMES[0], project / NAMES[0])
     lines: list[str] = []
     given = picker(DIAMETER)
     assert with_working_diameter(given, tasks, tmp_path, lines.append) is given
@@ -203,7 +203,7 @@ def test_micrographs_that_cannot_be_used_are_passed_over(tmp_path: Path) -> None
 
 def test_where_there_is_nothing_yet_nothing_is_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = make_project(tmp_path, 1)
-    task = Task(NAMES[0], project / NAMES[0], 6.0)
+    task = Task(NAMES[0], project / NAMES[0])
     monkeypatch.setattr(working_diameter, "expected_particles", lambda _, __, assumed: np.full(len(assumed), 2.0))
     lines: list[str] = []
     assert with_working_diameter(picker(DIAMETER), [task], tmp_path, lines.append).settings.working_diameter == DIAMETER
@@ -213,7 +213,7 @@ def test_where_there_is_nothing_yet_nothing_is_settled(tmp_path: Path, monkeypat
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
-    """Project of three micrographs after a job on two of them that was given a diameter four tenths too large."""
+    """Project of three micrographs after a job on two of them that was given a diameter two thirds too large."""
     project = make_project(tmp_path_factory.mktemp("project"), 3)
     write_star(project / MICROGRAPHS_STAR, NAMES[:2])
     return project, run_here(project, *words())
