@@ -69,7 +69,7 @@ def picker(diameter: float, **more: object) -> Picker:
 
 def expected(**at: float) -> np.ndarray:
     """Expected particles in one micrograph: 100 at the given diameter, and what is said at the others."""
-    values = np.full((1, len(ASSUMED)), 50.0)
+    values = np.linspace(90, 90 + len(ASSUMED) - 1, len(ASSUMED))[None].copy()
     values[0, len(ASSUMED) // 2] = 100
     for place, value in at.items():
         values[0, int(place.removeprefix("at"))] = value
@@ -87,7 +87,14 @@ def test_where_most_are_expected_is_chosen() -> None:
     found = choose(ASSUMED, np.concatenate([expected(at2=130), expected(at3=140, at2=120)]))
     assert found.angstrom == round(ASSUMED[2], 1)
     assert found.expected[2] == 250
-    assert found.expected[3] == 190
+    assert found.expected[3] == 140 + 93
+
+
+def test_subunits_beyond_a_valley_are_not_counted() -> None:
+    counts = np.array([[395.0, 287, 201, 132, 130, 260, 314, 325, 330]])  # of a dihedral molecule that falls apart
+    assert choose(ASSUMED, counts).angstrom == round(ASSUMED[8], 1)
+    assert choose(ASSUMED, counts[:, ::-1]).angstrom == round(ASSUMED[0], 1)
+    assert choose(ASSUMED, np.array([[395.0, 287, 150, 200, 300, 310, 290, 280, 250]])).angstrom == round(ASSUMED[5], 1)
 
 
 def test_given_diameter_is_kept_without_a_real_gain() -> None:

@@ -3,8 +3,8 @@
 A diameter that people give is that of a mask, or of the longest view, or a guess; and a faint particle is found best a
 little smaller than the network is used to, as its pixels then hold more signal. So some micrographs are picked at several
 assumed diameters around the one given. The figures of merit above the threshold add up to the number of right picks that
-the model expects, and the assumed diameter with the greatest sum is what all micrographs are brought to the working scale
-with. The diameter that was given stays what distances, margins and circles follow.
+the model expects. The assumed diameter that one comes to by climbing to greater sums is what brings all micrographs to the
+working scale. The diameter that was given stays what distances, margins and circles follow.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ Values = NDArray[np.float64]
 
 # Chosen on simulated molecules: `python benchmarks/accuracy.py` measures what comes of them.
 WIDEST, HALF = 0.28, 4  # logarithm of the largest factor; factors on either side of 1
+STRIDE = 2
 LEAST_GAIN = 0.02
 FEWEST_EXPECTED, ENOUGH_EXPECTED = 20.0, 600.0
 FEWEST_MICROGRAPHS = 3
@@ -156,9 +157,10 @@ def with_working_diameter(
 
 
 def choose(assumed: Values, expected: Values) -> WorkingDiameter:
-    """Choose the assumed diameter at which most particles are expected.
+    """Choose the assumed diameter at which most particles are expected, climbing from the one that was given, in the middle.
 
-    The one in the middle, which was given, is kept where next to none are expected at any, or others gain hardly anything.
+    A climb, two candidates wide, does not cross the valley beyond which the subunits of a particle count one by one. The given
+    diameter is kept where next to no particles are expected at any, or others gain hardly anything.
 
     Parameters
     ----------
@@ -169,8 +171,13 @@ def choose(assumed: Values, expected: Values) -> WorkingDiameter:
     """
     total = np.nan_to_num(expected).sum(axis=0)
     total[np.isnan(expected).any(axis=0)] = 0.0
-    given = len(assumed) // 2
-    best = int(total.argmax())
+    best = given = len(assumed) // 2
+    while True:
+        first = max(best - STRIDE, 0)
+        next_best = first + int(total[first : best + STRIDE + 1].argmax())
+        if total[next_best] <= total[best]:
+            break
+        best = next_best
     if total[best] < FEWEST_EXPECTED or total[best] <= (1 + LEAST_GAIN) * total[given]:
         best = given
     angstrom = float(assumed[best]) if best == given else float(np.round(assumed[best], 1))
