@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from relion_ganpick.core.picker import Picker
     from relion_ganpick.core.picks import Picks
     from relion_ganpick.core.settings import PickSettings
+    from relion_ganpick.core.working_diameter import tuned
     from relion_ganpick.model.weights import load_model
 
 _HOMES = {
@@ -21,9 +22,10 @@ _HOMES = {
     "Picks": "core.picks",
     "PickSettings": "core.settings",
     "load_model": "model.weights",
+    "tuned": "core.working_diameter",
 }
 
-__all__ = ["Micrograph", "PickSettings", "Picker", "Picks", "__version__", "load_model", "read_micrograph"]
+__all__ = ["Micrograph", "PickSettings", "Picker", "Picks", "__version__", "load_model", "read_micrograph", "tuned"]
 
 
 def __getattr__(name: str) -> Any:

@@ -25,7 +25,7 @@ from job_project import (
     write_star,
 )
 
-from relion_ganpick import Picker
+from relion_ganpick import Picker, tuned
 from relion_ganpick.core import working_diameter
 from relion_ganpick.core.diameter_record import WORKING_DIAMETER_FILE
 from relion_ganpick.core.engine import Task
@@ -39,7 +39,6 @@ from relion_ganpick.core.working_diameter import (
     candidate_factors,
     choose,
     expected_particles,
-    tuned,
     with_working_diameter,
 )
 from relion_ganpick.synthesis.scene import CLEAN, Scene, make_scene

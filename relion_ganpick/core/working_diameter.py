@@ -82,11 +82,8 @@ def tuned(picker: Picker, micrographs: Iterable[Micrograph]) -> Picker:
     if picker.as_in_paper or picker.settings.working_diameter != AUTO:
         return picker
     assumed = picker.settings.diameter_angstrom * candidate_factors()
-    expected: list[Values] = []
-    for micrograph in micrographs:
-        expected.append(expected_particles(picker, micrograph, assumed))
-        if _enough(expected):
-            break
+    found = ((each.name, expected_particles(picker, each, assumed)) for each in micrographs)
+    _, expected = _until_enough(found)
     return _at(picker, choose(assumed, np.stack(expected)).angstrom) if expected else picker
 
 
@@ -128,13 +125,7 @@ def with_working_diameter(
         say(f"working diameter {before:g} A, as chosen before (delete {path} to choose it anew)")
         return _at(picker, before)
     assumed = settings.diameter_angstrom * candidate_factors()
-    names: list[str] = []
-    expected: list[Values] = []
-    for name, found in _looked_at(picker, islice(tasks, MOST_TRIED), assumed):
-        names.append(name)
-        expected.append(found)
-        if _enough(expected):
-            break
+    names, expected = _until_enough(_looked_at(picker, islice(tasks, MOST_TRIED), assumed))
     if not names:
         return picker
     chosen = choose(assumed, np.stack(expected))
@@ -208,10 +199,17 @@ def expected_particles(picker: Picker, micrograph: Micrograph, assumed: Values) 
     return found
 
 
-def _enough(expected: list[Values]) -> bool:
-    """Whether the micrographs that were looked at can decide."""
-    most = float(np.nan_to_num(np.stack(expected)).sum(axis=0).max())
-    return len(expected) >= MOST_MICROGRAPHS or (len(expected) >= FEWEST_MICROGRAPHS and most >= ENOUGH_EXPECTED)
+def _until_enough(found: Iterable[tuple[str, Values]]) -> tuple[list[str], list[Values]]:
+    """Take names and expected particles of micrographs, one after the other, until those looked at can decide."""
+    names: list[str] = []
+    expected: list[Values] = []
+    for name, values in found:
+        names.append(name)
+        expected.append(values)
+        most = float(np.nan_to_num(np.stack(expected)).sum(axis=0).max())
+        if len(names) >= MOST_MICROGRAPHS or (len(names) >= FEWEST_MICROGRAPHS and most >= ENOUGH_EXPECTED):
+            break
+    return names, expected
 
 
 def _at(picker: Picker, angstrom: float) -> Picker:
