@@ -79,6 +79,9 @@ def report(cases: Iterator[Case], args: argparse.Namespace) -> None:
             f"{seconds:7.1f}",
             flush=True,
         )
+    if not errors:
+        print(f"none estimated, {refused} refused\n")
+        return
     size = np.sort(np.abs(errors))
     with_refused = np.append(size, np.full(refused, np.inf))
     print(

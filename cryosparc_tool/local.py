@@ -13,6 +13,7 @@ import pandas as pd
 
 from cryosparc_tool.exposures import Exposure
 from cryosparc_tool.power import RatedPicks
+from relion_ganpick.core.adapt_options import FOLDER, RECORD
 from relion_ganpick.core.diameter_record import DIAMETER_FILE, WORKING_DIAMETER_FILE
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import TEMPORARY, leftovers, write_atomic
@@ -25,9 +26,9 @@ class LocalResult:
     """A folder with everything that a run has found.
 
     ``run.json`` says what was run, ``diameter.json`` a diameter that was estimated, ``working_diameter.json`` the one that the
-    network takes the particle's for; ``scores/`` holds x, y, score and power
-    of everything that was found on each finished micrograph, and ``picks.csv``, ``picked_particles.cs`` and
-    ``micrographs.csv`` come at the end: the picks above the threshold, and the counts.
+    network takes the particle's for; ``scores/`` holds x, y, score and power of everything that was found on each finished
+    micrograph, and what these rest on; ``picks.csv``, ``picked_particles.cs`` and ``micrographs.csv`` come at the end: the
+    picks above the threshold, and the counts.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -47,9 +48,9 @@ class LocalResult:
                 path.unlink(missing_ok=True)
             before = self._run()
             if not keep and (before is None or _decisive(before) != _decisive(run)):
-                found = [self.folder / DIAMETER_FILE, self.folder / WORKING_DIAMETER_FILE]
-                for path in [*(self.folder / "scores").glob("*.npy"), *found]:
-                    path.unlink(missing_ok=True)
+                self._drop_scores()
+                for name in (DIAMETER_FILE, WORKING_DIAMETER_FILE, f"{FOLDER}/{RECORD}"):
+                    (self.folder / name).unlink(missing_ok=True)
             if before != run:
                 write_atomic(self.folder / "run.json", json.dumps(run, indent=1) + "\n")
         except OSError as error:
@@ -77,6 +78,34 @@ class LocalResult:
         except (OSError, ValueError):
             return None
         return run if isinstance(run, dict) else None
+
+    def keep_only(self, basis: dict[str, Any]) -> int:
+        """Drop all scores unless they rest on this: the version, the model, the settings; and take it down for the next time.
+
+        Returns
+        -------
+        Number of micrographs that lost their scores.
+
+        Raises
+        ------
+        GanpickError
+            If the folder cannot be written.
+        """
+        path, text = self.folder / "scores" / "basis.json", json.dumps(basis, indent=1, sort_keys=True) + "\n"
+        try:
+            before = path.read_text() if path.is_file() else ""
+            dropped = 0 if before == text else self._drop_scores()
+            if before != text:
+                write_atomic(path, text)
+        except OSError as error:
+            raise _not_writable(path, error) from error
+        return dropped
+
+    def _drop_scores(self) -> int:
+        paths = list((self.folder / "scores").glob("*.npy"))
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return len(paths)
 
     def write_scores(self, exposure: Exposure, picks: RatedPicks) -> None:
         """Keep everything that was found on one micrograph."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryosparc_tool.local import LocalResult
 from cryosparc_tool.options import JobSettings
@@ -14,6 +14,9 @@ from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.options import options_of
 from relion_ganpick.core.settings import PickSettings, RunSettings
 from relion_ganpick.version import __version__
+
+if TYPE_CHECKING:
+    from relion_ganpick.model.weights import Card
 
 ASKED = (PickSettings, AdaptOptions)
 RESUMED = ("workspace", "job", "output", "title", "flip_y")
@@ -96,8 +99,6 @@ class Plan:
 
     def description(self, url: str, output: str, external_job: str | None) -> dict[str, Any]:
         """Everything that results on this machine depend on, and where they go, for ``run.json``."""
-        from relion_ganpick.model.weights import find_model, read_card
-
         settings = asdict(self.settings)
         return {
             "url": url,
@@ -109,20 +110,26 @@ class Plan:
             "pick": asdict(self.pick),
             "adapt": asdict(self.adapt),
             "angpix": self.how.angpix,
-            "model_sha256": read_card(find_model(self.pick.model)).sha256,
+            "model_sha256": card_of(self.pick).sha256,
             "version": __version__,
         }
 
 
-def _check_adaptable(pick: PickSettings) -> None:
-    from relion_ganpick.core.adaptation import check_adaptable
+def card_of(pick: PickSettings) -> Card:
+    """Read the card of the model that was asked for."""
     from relion_ganpick.model.weights import find_model, read_card
 
-    check_adaptable(read_card(find_model(pick.model)))
+    return read_card(find_model(pick.model))
+
+
+def _check_adaptable(pick: PickSettings) -> None:
+    from relion_ganpick.core.adaptation import check_adaptable
+
+    check_adaptable(card_of(pick))
 
 
 def _unchanged(given: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """Take the options of the run to resume.
+    """Take the options of the run to resume, and those given now of which an earlier version did not know.
 
     Raises
     ------
@@ -132,4 +139,4 @@ def _unchanged(given: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str,
     for name, value in before.items():
         if given.get(name, value) != value:
             raise GanpickError(f"--{name} {given[name]}: the run to resume has {value}; leave the option away, or run anew")
-    return dict(before)
+    return {**given, **before}

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from cryosparc_tool.interface import ExternalJob
 from cryosparc_tool.lifecycle import check_not_ended
 from cryosparc_tool.local import LocalResult
 from cryosparc_tool.options import JobSettings
+from cryosparc_tool.plan import card_of
 from cryosparc_tool.power import RatedPicks, RatingPicker, rated
 from cryosparc_tool.retry import describe, is_client_error
 from relion_ganpick.core.adapt_options import AdaptOptions
@@ -75,9 +76,7 @@ def threshold_of(settings: JobSettings, pick: PickSettings) -> float:
         return pick.threshold
     if settings.coordinates:
         return 0.0
-    from relion_ganpick.model.weights import find_model, read_card
-
-    return read_card(find_model(pick.model)).threshold
+    return card_of(pick).threshold
 
 
 class Run:
@@ -125,6 +124,10 @@ class Run:
         self._drawn = which_overlays(self._total, self.how.overlays)
         if self.adapt.adapt:
             self._adapt(exposures, files)
+        dropped = self.local.keep_only(self._basis())
+        if dropped:
+            reason = "the version, the model or a setting has changed"
+            self.console.say(f"{dropped} micrographs that were finished before are picked again: {reason}")
         todo = [each for each in exposures if not self.local.has_scores(each)]
         source = self._coordinates if self.settings.coordinates else self._picked
         with closing(source(todo, files)) as fresh:
@@ -145,6 +148,20 @@ class Run:
         if not self.found.n_picks:
             self.console.complain("WARNING: not one pick: check --diameter, the pixel size, --contrast and --threshold")
         return self.found
+
+    def _basis(self) -> dict[str, Any]:
+        """List all that scores depend on, but for the exposures themselves."""
+        if self.settings.coordinates:
+            return {"version": __version__, "coordinates": list(self.settings.coordinates), "flip_y": self.settings.flip_y}
+        card = self._picker.model.card if self._picker else card_of(self.pick)
+        pick = {name: value for name, value in asdict(self.pick).items() if name not in ("threshold", "model")}
+        return {
+            "version": __version__,
+            "model_sha256": card.sha256,
+            "calibration": card.calibration,
+            "pick": pick,
+            "angpix": self.how.angpix,
+        }
 
     def _adapt(self, exposures: Sequence[Exposure], files: MicrographFiles) -> None:
         """Find the model that picks, whose threshold also holds for what was picked before."""

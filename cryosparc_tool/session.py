@@ -151,7 +151,7 @@ class Session:
             self.connection.download(settings.project, path, target)
 
         with MicrographFiles(self._root(), download, cache, settings.cache_gb * GIGABYTE, self.console) as files:
-            self.plan = replace(self.plan, pick=self._with_diameters(exposures, files))
+            self.plan = replace(self.plan, pick=self._with_diameters(exposures, files, job))
             run = Run(settings, self.plan.pick, self.plan.how, self.plan.adapt, self.local, job, self.console)
             found = run.carry_out(exposures, files)
         for line in run.summary.lines(found.threshold, found.model):
@@ -160,7 +160,7 @@ class Session:
         self._names = {each.uid: each.path for each in exposures}
         return found
 
-    def _with_diameters(self, exposures: list[Exposure], files: MicrographFiles) -> PickSettings:
+    def _with_diameters(self, exposures: list[Exposure], files: MicrographFiles, job: ExternalJob | None) -> PickSettings:
         """Find diameters that were not given, once for the job: the numbers are kept among the results on this machine."""
         pick, how = self.plan.pick, self.plan.how
         if AUTO not in (pick.diameter, pick.working_diameter):
@@ -174,6 +174,8 @@ class Session:
 
         def tasks() -> Iterator[Task]:
             for index in preferred(len(exposures)):
+                if job is not None:
+                    check_not_ended(job)
                 exposure, path = next(files.paths([exposures[index]]))
                 try:
                     if isinstance(path, Path):
@@ -182,10 +184,12 @@ class Session:
                     files.release(exposure)
 
         torch.set_num_threads(how.j)
-        pick = resolve_diameter(pick, tasks(), how.device_name, self.local.folder, self.console.say)
+        pixel_size = exposures[0].pixel_size or how.angpix
+        folder, say = self.local.folder, self.console.say
+        pick = resolve_diameter(pick, tasks(), how.device_name, folder, say, pixel_size=pixel_size)
         if self.settings.coordinates:
             return pick
-        picker = with_working_diameter(Picker(pick, how.device_name), tasks(), self.local.folder, self.console.say)
+        picker = with_working_diameter(Picker(pick, how.device_name), tasks(), folder, say, pixel_size=pixel_size)
         return replace(pick, working_diameter=picker.settings.working_diameter)
 
     def _root(self) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from relion_ganpick.cli import main
+from relion_ganpick.core import adaptation
+from relion_ganpick.core.adaptation import settings_of
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.preprocess import PARTICLE_PX, normalise
 from relion_ganpick.model import adapt as adapt_module
@@ -133,7 +136,10 @@ def test_fine_tuning_leaves_the_given_model_alone_and_repeats_for_a_seed(monkeyp
     ("given", "message"),
     [
         ([np.zeros((200, 200), np.float32)], "at least two"),
-        ([np.zeros((50, 200), np.float32)] * 3, "too small to adapt"),
+        (
+            [np.zeros((50, 200), np.float32)] * 3 + [np.zeros((200, 200), np.float32)],
+            r"3 of 4 micrographs are less than \d+ diameters across, too small to adapt to: at least two larger",
+        ),
         ([np.random.default_rng(1).normal(size=(200, 200)).astype(np.float32)] * 3, "sure particles"),
     ],
 )
@@ -142,20 +148,31 @@ def test_what_cannot_teach_is_refused(given: list[np.ndarray], message: str) -> 
         adapt(load_model("default"), given, SHORT, CPU, lambda _: None)
 
 
-def test_command_writes_a_model_with_its_card_or_says_why_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("better", [True, False])
+def test_command_writes_a_better_model_with_its_card_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], better: bool
 ) -> None:
     settings = ProjectSettings(n=4, width=560, height=520, angpix=6.0, diameter=180.0, kind="globule", clean=True)
     list(write_project(settings, tmp_path / "project"))
     monkeypatch.chdir(tmp_path / "project")
+    answers = iter((0.2, 0.9) if better else (0.9, 0.2))
+    monkeypatch.setattr(adapt_module, "agreement", lambda *_: next(answers))
+    monkeypatch.setattr(adaptation, "settings_of", lambda **given: replace(settings_of(**given), calibration_scenes=3))
     words = ["adapt", "--in_mics", "micrographs.star", "--diameter", "180", "--out", "adapted", "--rounds", "1", "--steps", "2"]
-    status = main([*words, "--device", "cpu"])
+    assert main([*words, "--device", "cpu"]) == (0 if better else 1)
     printed = capsys.readouterr().out
-    assert "agree to" in printed
     card = tmp_path / "project/adapted/default-adapted.json"
-    assert card.exists() == (status == 0)
-    if status == 0:
-        assert json.loads(card.read_text())["training"]["adapted"]["steps"] == 2
-        assert load_model(str(card.with_suffix(".safetensors"))).card.name == "default-adapted"
-    else:
-        assert "keep the one that you have" in printed
+    assert card.exists() == better
+    if not better:
+        assert printed.splitlines()[-1].endswith("keep the one that you have")
+        return
+    assert json.loads(card.read_text())["training"]["adapted"]["steps"] == 2
+    advice = re.fullmatch(r"use it: --model (\S+) --diameter 180 --working_diameter ([\d.]+)", printed.splitlines()[-1])
+    assert advice is not None
+    assert load_model(advice[1]).card.name == "default-adapted"
+    assert f"working diameter {advice[2]} A" in printed
+
+
+def test_command_has_no_option_that_would_change_nothing(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["adapt", "--in_mics", "micrographs.star", "--diameter", "180", "--out", "adapted", "--threshold", "0.5"])

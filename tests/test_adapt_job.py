@@ -280,6 +280,50 @@ def test_micrographs_without_sure_particles_are_picked_with_the_given_model(tmp_
     assert " of model default, " in ended.out.splitlines()[-1]
 
 
+def test_after_files_that_were_not_there_it_is_tried_again(tmp_path: Path) -> None:
+    project = make_project(tmp_path, 3)
+    kept = {name: (project / name).read_bytes() for name in NAMES[1:]}
+    for name in kept:
+        (project / name).unlink()
+    ended = run_here(project, *WORDS)
+    assert (ended.status, "at least two are needed" in ended.err) == (0, True)
+    for name, content in kept.items():
+        (project / name).write_bytes(content)
+    ended = run_judged(project, BETTER)
+    assert (ended.status, decision(project)["outcome"]) == (0, "adapted")
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried ...")]
+)
+def test_without_the_memory_the_given_model_picks_and_it_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    project = make_project(tmp_path, 2)
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(adaptation, "adapt", fail)
+        ended = run_here(project, *WORDS)
+    assert (ended.status, markers(project)) == (0, SUCCEEDED)
+    assert "WARNING: not adapted: the memory is not enough for it; model default picks as it is. Continue with more" in ended.err
+    assert not (project / JOB / RECORD).exists()
+
+
+def test_other_errors_of_torch_are_not_taken_for_a_lack_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = make_project(tmp_path, 2)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("sizes do not match")
+
+    monkeypatch.setattr(adaptation, "adapt", fail)
+    ended = run_here(project, *WORDS)
+    assert (ended.status, markers(project)) == (1, FAILED)
+    assert "sizes do not match" in ended.err
+
+
 def test_micrograph_that_cannot_be_read_is_left_out_and_mentioned_once(tmp_path: Path) -> None:
     project = make_project(tmp_path, 4)
     (project / NAMES[0]).write_bytes(b"no micrograph")

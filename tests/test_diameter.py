@@ -202,6 +202,15 @@ def test_unusable_micrographs_are_replaced_by_the_next(tmp_path: Path) -> None:
     assert re.match(rf"diameter {found.diameter:g} A, {said}", lines[1])
     with pytest.raises(GanpickError, match="no micrograph could be used: give --diameter a number"):
         resolve_diameter(AUTO, tasks[:1], "cpu", None, lines.append)
+    assert resolve_diameter(AUTO, [], "cpu", tmp_path, lines.append) == found
+    with pytest.raises(GanpickError, match="no micrograph could be used"):  # at another pixel size it was another diameter
+        resolve_diameter(AUTO, [], "cpu", tmp_path, lines.append, pixel_size=3.0)
+
+
+def test_pixels_far_too_fine_for_any_candidate_are_refused() -> None:
+    noise = np.random.default_rng(4).normal(size=SHAPE).astype(np.float32)
+    with pytest.raises(GanpickError, match="too small or too coarse"):
+        estimate_diameter([Micrograph(noise, 3e-4, "mic")], AUTO, "cpu")
 
 
 def test_number_is_left_alone() -> None:

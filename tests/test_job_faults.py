@@ -119,8 +119,9 @@ def test_job_without_a_usable_micrograph_fails(tmp_path: Path) -> None:
         (5000.0, r"a diameter of 5000 A \(455 pixels of 11 A\) is larger than the micrograph of 256 x 200 pixels"),
         (
             700.0,
-            r"a diameter of 700 A \(64 pixels of 11 A\) leaves only 3\.1 diameters across the micrograph; at least 3\.7",
+            r"a diameter of 700 A \(63\.6 pixels of 11 A\) leaves only 3\.1 diameters across the image; at least 3\.7",
         ),
+        (1.8, r"a diameter of 1\.8 A \(0\.164 pixels of 11 A\) is too small to be seen; at least 4\.3 pixels are needed"),
     ],
 )
 def test_diameter_that_does_not_fit_the_micrographs_fails(tmp_path: Path, diameter: float, reason: str) -> None:

@@ -137,6 +137,7 @@ def test_threshold_only_filters(picker: Picker) -> None:
         (np.zeros((400, 400)), None, "pixel size is not known"),
         (np.zeros((400, 400)), 0.4, "larger than the micrograph"),
         (np.zeros((400, 400)), 1.0, "only 2.2 diameters across"),
+        (np.zeros((400, 400)), 1e4, "too small to be seen; at least 4.3 pixels"),
     ],
 )
 def test_useless_micrographs_are_refused_by_name(

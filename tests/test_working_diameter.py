@@ -26,6 +26,7 @@ from job_project import (
 )
 
 from relion_ganpick import Picker, tuned
+from relion_ganpick.cli import main
 from relion_ganpick.core import working_diameter
 from relion_ganpick.core.diameter_record import WORKING_DIAMETER_FILE
 from relion_ganpick.core.engine import Task
@@ -126,7 +127,7 @@ def test_diameters_that_leave_too_little_of_a_micrograph_are_passed_over(microgr
     found = expected_particles(picker(250.0), small, np.array([150.0, 250.0, 900.0]))
     assert np.isfinite(found[:2]).all()
     assert np.isnan(found[2])
-    with pytest.raises(GanpickError, match=r"small.mrc: a diameter of 600 A .* leaves only 2.0 diameters across"):
+    with pytest.raises(GanpickError, match=r"small.mrc: a working diameter of 900 A .* leaves only 1.3 diameters across"):
         expected_particles(picker(600.0), small, np.array([500.0, 900.0, 950.0]))
 
 
@@ -284,6 +285,26 @@ def test_another_diameter_needs_another_choice(job: tuple[Path, Ended]) -> None:
     assert ended.status == 0
     assert "as chosen before" not in ended.out
     assert record(project)["diameter"] == 0.9 * DIAMETER
+
+
+def test_another_pixel_size_needs_another_choice(tmp_path: Path) -> None:
+    project = make_project(tmp_path, 1)
+    tasks, lines = [Task(NAMES[0], project / NAMES[0])], []
+    first = with_working_diameter(picker(GIVEN), tasks, tmp_path, lines.append, pixel_size=2.0)
+    again = with_working_diameter(picker(GIVEN), [], tmp_path, lines.append, pixel_size=2.0)
+    assert again.settings == first.settings
+    assert "as chosen before" in lines[-1]
+    other = with_working_diameter(picker(GIVEN), [], tmp_path, lines.append, pixel_size=1.0)
+    assert other.settings.working_diameter == "auto"
+
+
+def test_pick_command_leaves_no_choice_of_an_earlier_run(tmp_path: Path) -> None:
+    project, out = make_project(tmp_path, 1), tmp_path / "picks"
+    out.mkdir()
+    (out / WORKING_DIAMETER_FILE).write_text('{"angstrom": 50}')
+    given = ["--diameter", f"{DIAMETER:g}", "--working_diameter", f"{DIAMETER:g}", "--overlays", "0"]
+    assert main(["pick", str(project / NAMES[0]), "--out", str(out), *given]) == 0
+    assert not (out / WORKING_DIAMETER_FILE).exists()
 
 
 def test_damaged_record_is_named(job: tuple[Path, Ended], tmp_path: Path) -> None:

@@ -11,6 +11,9 @@ from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.options import add_options, settings_from
 from relion_ganpick.core.settings import PickSettings, RunSettings
 
+LEARNED_FROM = ("diameter", "working_diameter", "contrast", "model")
+HOW = ("angpix", "gpu", "device", "j")
+
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand and its arguments."""
@@ -27,8 +30,8 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--rounds", type=int, default=argparse.SUPPRESS, help="rounds of learning (default: 1)")
     parser.add_argument("--steps", type=int, default=argparse.SUPPRESS, help="updates in each round (default: 500)")
     parser.add_argument("--seed", type=int, default=argparse.SUPPRESS, help="names the random streams (default: 1)")
-    add_options(parser, PickSettings)
-    add_options(parser, RunSettings)
+    add_options(parser, PickSettings, LEARNED_FROM)
+    add_options(parser, RunSettings, HOW)
     parser.set_defaults(run=run)
 
 
@@ -64,7 +67,8 @@ def run(namespace: argparse.Namespace) -> int:
     if path is None:
         print("the adapted model is no better by its own measure: keep the one that you have")
         return 1
-    print(f"adapted model: {path}\nuse it: --model {path}")
+    given, assumed = settings.diameter_angstrom, picker.settings.working_diameter_angstrom
+    print(f"adapted model: {path}\nuse it: --model {path} --diameter {given:g} --working_diameter {assumed:g}")
     return 0
 
 

@@ -115,8 +115,8 @@ def adapted_model(picker: Picker, pictures: Iterable[Image], settings: AdaptSett
 def choose_model(picker: Picker, candidates: Candidates, options: AdaptOptions, folder: Path, say: Say, complain: Say) -> Model:
     """Find the model to pick with: the adapted one if it is better, else the picker's own.
 
-    What was decided in ``folder`` for the same model, diameter, contrast, pixel size and options holds; only where
-    micrographs were too few it is tried again once there are others.
+    What was decided in ``folder`` for the same model, diameter, contrast, pixel size and options holds. Where it was
+    impossible it is tried again once there are other micrographs, once files that were missing are there, or with more memory.
 
     Parameters
     ----------
@@ -150,9 +150,19 @@ def choose_model(picker: Picker, candidates: Candidates, options: AdaptOptions, 
             return found
     (folder / RECORD).unlink(missing_ok=True)
     say(f"adapt: model {picker.model.card.name} learns from {len(names)} of {len(candidates.names)} micrographs, some minutes")
-    decision = replace(_decide(picker, candidates.read(chosen), options, folder, say), request=request, micrographs=names)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_decision(folder, decision)
+    pictures = list(candidates.read(chosen))
+    try:
+        outcome = _decide(picker, pictures, options, folder, say)
+        lasting = outcome.outcome != IMPOSSIBLE or len(pictures) == len(names)
+    except (MemoryError, RuntimeError) as error:
+        if not _no_memory(error):
+            raise
+        advice = "Continue with more of it or a smaller --adapt_most, or leave --adapt away"
+        outcome, lasting = _impossible(picker, "the memory is not enough for it", advice), False
+    decision = replace(outcome, request=request, micrographs=names)
+    if lasting:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_decision(folder, decision)
     if decision.outcome == IMPOSSIBLE:
         complain(f"WARNING: {decision.text}")
     else:
@@ -162,17 +172,24 @@ def choose_model(picker: Picker, candidates: Candidates, options: AdaptOptions, 
 
 def _decide(picker: Picker, pictures: Iterable[Image], options: AdaptOptions, folder: Path, say: Say) -> Decision:
     """Adapt and judge; that it cannot be done is a decision as well."""
-    name = picker.model.card.name
     try:
         settings = settings_of(options.adapt_rounds, options.adapt_steps)
         path = adapted_model(picker, pictures, settings, folder, say)
-    except (GanpickError, MemoryError, torch.cuda.OutOfMemoryError) as error:
-        reason = str(error) if isinstance(error, GanpickError) else "the memory is not enough for it"
-        text = f"not adapted: {reason}; model {name} picks as it is. Give more micrographs and Continue, or leave --adapt away"
-        return Decision(IMPOSSIBLE, text, {})
+    except GanpickError as error:
+        return _impossible(picker, str(error), "Give more micrographs and Continue, or leave --adapt away")
     if path is None:
-        return Decision(ORIGINAL, f"the adapted model is no better by its own measure: model {name} picks as it is", {})
+        text = f"the adapted model is no better by its own measure: model {picker.model.card.name} picks as it is"
+        return Decision(ORIGINAL, text, {})
     return Decision(ADAPTED, f"the adapted model is better by its own measure and picks: {path}", {}, model=path.name)
+
+
+def _impossible(picker: Picker, reason: str, advice: str) -> Decision:
+    return Decision(IMPOSSIBLE, f"not adapted: {reason}; model {picker.model.card.name} picks as it is. {advice}", {})
+
+
+def _no_memory(error: Exception) -> bool:
+    """Tell whether an allocation failed: of Python, of the GPU, or of torch on the CPU, which has no class for it."""
+    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)
 
 
 def _as_decided(decision: Decision, original: Model, folder: Path, complain: Say) -> Model | None:

@@ -34,6 +34,7 @@ def resolve_diameter(
     folder: Path | None = None,
     say: Callable[[str], None] = print,
     reuse: bool = True,
+    pixel_size: float | None = None,
 ) -> PickSettings:
     """Replace the diameter "auto" by an estimate; settings with a number come back as they are.
 
@@ -51,23 +52,29 @@ def resolve_diameter(
     say
         Takes lines about what is done.
     reuse
-        Whether an estimate that is in ``folder`` already is used again.
+        Whether an estimate that is in ``folder`` already, for the same contrast and pixel size, is used again; if not, it
+        is deleted.
+    pixel_size
+        Angstrom per pixel of the run's first micrograph, if it is known beforehand.
 
     Raises
     ------
     GanpickError
         If the micrographs cannot tell; the message asks for a number.
     """
+    path = None if folder is None else folder / DIAMETER_FILE
+    if path is not None and not reuse:
+        path.unlink(missing_ok=True)
     if settings.diameter != AUTO:
         return settings
-    path = None if folder is None else folder / DIAMETER_FILE
-    before = read_record(path) if path is not None and reuse else None
+    facts = {"contrast": settings.contrast, "pixel_size": pixel_size}
+    before = read_record(path, facts) if path is not None and reuse else None
     if before is not None:
         say(f"diameter {before:g} A, as estimated before (delete {path} to estimate it anew)")
         return replace(settings, diameter=before)
     estimate, names = _estimate(settings, tasks, device, say)
     if path is not None:
-        write_record(path, estimate, names)
+        write_record(path, estimate, names, facts)
     say(
         f"diameter {estimate.angstrom:g} A, give or take {100 * estimate.spread:.0f} %, estimated from {estimate.n_sure} "
         f"particles with a figure of merit above {estimate.merit:g} in {len(names)} micrographs" + (f": {path}" if path else "")

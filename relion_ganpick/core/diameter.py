@@ -192,7 +192,7 @@ def count_sure(micrograph: Micrograph, pickers: list[Picker]) -> tuple[Values, V
     area = find_image_area(micrograph.pixels)
     image = micrograph.pixels[area.top : area.bottom, area.left : area.right]
     for index, picker in enumerate(pickers):
-        while picker.settings.diameter_angstrom / pixel_size >= AMPLE * PARTICLE_PX:
+        while picker.settings.diameter_angstrom / pixel_size >= AMPLE * PARTICLE_PX and min(image.shape) > SMALLEST_SIDE:
             image, pixel_size = _halved(image), 2 * pixel_size
         diameter_px = picker.settings.diameter_angstrom / pixel_size
         if diameter_px < SMALLEST_PX or min(image.shape) * PARTICLE_PX / diameter_px < SMALLEST_SIDE + 1:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import write_atomic
@@ -42,13 +43,13 @@ class DiameterEstimate:
     density: tuple[float, ...]
 
 
-def write_record(path: Path, estimate: DiameterEstimate, micrographs: Sequence[str]) -> None:
-    """Write an estimate and the names of the micrographs that it comes from as JSON."""
-    write_atomic(path, json.dumps(asdict(estimate) | {"micrographs": list(micrographs)}, indent=1) + "\n")
+def write_record(path: Path, estimate: DiameterEstimate, micrographs: Sequence[str], facts: Mapping[str, Any]) -> None:
+    """Write an estimate, the names of the micrographs that it comes from, and what it holds for, as JSON."""
+    write_atomic(path, json.dumps({**facts, **asdict(estimate), "micrographs": list(micrographs)}, indent=1) + "\n")
 
 
-def read_record(path: Path) -> float | None:
-    """Read the diameter in Angstrom of an earlier estimate; None if there is none.
+def read_record(path: Path, facts: Mapping[str, Any] | None = None) -> float | None:
+    """Read the diameter in Angstrom of an earlier estimate; None if there is none, or one where other facts held.
 
     Raises
     ------
@@ -56,11 +57,13 @@ def read_record(path: Path) -> float | None:
         If the file holds no diameter.
     """
     try:
-        diameter = float(json.loads(path.read_text())["angstrom"])
+        content = json.loads(path.read_text())
+        diameter = float(content["angstrom"])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise GanpickError(f"{path}: damaged; delete it to estimate the diameter anew, or give --diameter a number") from error
     if not 0 < diameter < 1e6:
         raise GanpickError(f"{path}: a diameter of {diameter:g} A; delete it to estimate anew, or give --diameter a number")
-    return diameter
+    # What an earlier version did not take down is taken to be the same.
+    return diameter if all(content.get(name, value) == value for name, value in (facts or {}).items()) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -73,10 +73,12 @@ def options_of(settings: type) -> dict[str, Option]:
     return {each.name: each.metadata["option"] for each in fields(settings)}
 
 
-def add_options(parser: argparse.ArgumentParser, settings: type) -> None:
-    """Add one argument for every setting; absent ones stay out of the namespace, so that the class fills them."""
+def add_options(parser: argparse.ArgumentParser, settings: type, only: Collection[str] | None = None) -> None:
+    """Add one argument for every setting, or some; absent ones stay out of the namespace, so that the class fills them."""
     groups = {name: parser.add_argument_group(name) for name in ("main", "advanced")}
     for name, each in options_of(settings).items():
+        if only is not None and name not in only:
+            continue
         flag: dict[str, Any] = {"nargs": "?", "const": True} if each.kind is bool else {}
         groups[each.group].add_argument(
             f"--{name}",

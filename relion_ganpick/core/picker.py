@@ -28,6 +28,7 @@ from relion_ganpick.model.weights import Model, load_model
 Image = NDArray[np.float32]
 
 SMALLEST_SIDE = 64
+SMALLEST_PX = 4.0  # pixels on disk that a particle fills; with fewer there is nothing to be seen of it
 LARGEST_SIDE = 1280
 TILE_CORE = 800
 TILE_MARGIN = 112
@@ -146,13 +147,7 @@ class Picker:
         if self.as_in_paper:
             scale = Scale((inside.shape[0], inside.shape[1]), (PAPER_SIDE, PAPER_SIDE))
             return Prepared(self._as_in_paper(inside, micrograph.name), scale, area, shape, pixel_size)
-        filled = FILLED * settings.working_diameter_angstrom / pixel_size
-        scale = working_scale((inside.shape[0], inside.shape[1]), filled, PARTICLE_PX)
-        if min(scale.working_shape) < SMALLEST_SIDE:
-            raise GanpickError(
-                f"{micrograph.name}: {what} leaves only {min(shape) / diameter_px:.1f} diameters across the micrograph; at least "
-                f"{SMALLEST_SIDE * filled / PARTICLE_PX / diameter_px:.2g} are needed: check --diameter and the pixel size"
-            )
+        scale = self._scale((inside.shape[0], inside.shape[1]), pixel_size, micrograph.name)
         picture = normalise(resize(inside, scale.working_shape))
         if not picture.any():
             raise GanpickError(f"{micrograph.name}: all pixels are equal: there is no image")
@@ -188,6 +183,23 @@ class Picker:
         coarser = max(prepared.scale.factors)
         particle_px = settings.diameter_angstrom / prepared.pixel_size / coarser if self.as_in_paper else PARTICLE_PX
         return peaks(marked, particle_px, settings.min_distance_angstrom / prepared.pixel_size / coarser)
+
+    def _scale(self, shape: tuple[int, int], pixel_size: float, name: str) -> Scale:
+        """Find the working scale for an image area of (h, w) pixels of the file, or say why there is none."""
+        given, assumed = self.settings.diameter_angstrom, self.settings.working_diameter_angstrom
+        option, angstrom = ("working diameter", assumed) if assumed != given else ("diameter", given)
+        what = f"{name}: a {option} of {angstrom:g} A ({angstrom / pixel_size:.3g} pixels of {pixel_size:g} A)"
+        check = f"check {'' if assumed == given else '--working_diameter, '}--diameter and the pixel size"
+        filled = FILLED * assumed / pixel_size
+        if filled < SMALLEST_PX:
+            raise GanpickError(f"{what} is too small to be seen; at least {SMALLEST_PX / FILLED:.1f} pixels are needed: {check}")
+        scale = working_scale(shape, filled, PARTICLE_PX)
+        if min(scale.working_shape) < SMALLEST_SIDE:
+            raise GanpickError(
+                f"{what} leaves only {min(shape) * pixel_size / angstrom:.1f} diameters across the image; at least "
+                f"{SMALLEST_SIDE * FILLED / PARTICLE_PX:.2g} are needed: {check}"
+            )
+        return scale
 
     def _as_in_paper(self, inside: Image, name: str) -> Image:
         """Do step 1 of the paper on the image area."""

@@ -93,6 +93,7 @@ def with_working_diameter(
     folder: Path | None = None,
     say: Callable[[str], None] = print,
     reuse: bool = True,
+    pixel_size: float | None = None,
 ) -> Picker:
     """Make a picker as `tuned` does, for the micrographs of a run.
 
@@ -108,7 +109,10 @@ def with_working_diameter(
     say
         Takes a line about what was chosen.
     reuse
-        Whether a choice that is in ``folder`` already, for the same diameter, contrast and model, is used again.
+        Whether a choice that is in ``folder`` already, for the same diameter, contrast, model and pixel size, is used again;
+        if not, it is deleted.
+    pixel_size
+        Angstrom per pixel of the run's first micrograph, if it is known beforehand.
 
     Raises
     ------
@@ -116,10 +120,17 @@ def with_working_diameter(
         If the record in ``folder`` is damaged.
     """
     settings = picker.settings
+    path = None if folder is None else folder / WORKING_DIAMETER_FILE
+    if path is not None and not reuse:
+        path.unlink(missing_ok=True)
     if picker.as_in_paper or settings.working_diameter != AUTO:
         return picker
-    path = None if folder is None else folder / WORKING_DIAMETER_FILE
-    facts = {"diameter": settings.diameter_angstrom, "contrast": settings.contrast, "model": picker.model.card.sha256}
+    facts = {
+        "diameter": settings.diameter_angstrom,
+        "contrast": settings.contrast,
+        "model": picker.model.card.sha256,
+        "pixel_size": pixel_size,
+    }
     before = _read_record(path, facts) if path is not None and reuse else None
     if before is not None:
         say(f"working diameter {before:g} A, as chosen before (delete {path} to choose it anew)")
@@ -229,7 +240,7 @@ def _looked_at(picker: Picker, tasks: Iterable[Task], assumed: Values) -> Iterat
 
 
 def _read_record(path: Path, facts: dict[str, Any]) -> float | None:
-    """Read what was chosen before; None if there is nothing, or it was for another diameter or model.
+    """Read what was chosen before; None if there is nothing, or it was where other facts held.
 
     Raises
     ------
@@ -239,7 +250,8 @@ def _read_record(path: Path, facts: dict[str, Any]) -> float | None:
     try:
         content = json.loads(path.read_text())
         angstrom = float(content["angstrom"])
-        same = all(content[name] == value for name, value in facts.items())
+        held = {"pixel_size": facts["pixel_size"], **content}  # which version 0.5.0 did not take down
+        same = all(held[name] == value for name, value in facts.items())
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:

@@ -33,7 +33,7 @@ from relion_ganpick.model.weights import Model
 
 Image = NDArray[np.float32]
 
-FEWEST_SURE = 50
+FEWEST, FEWEST_SURE = 2, 50
 FEWEST_PER_MICROGRAPH = 5
 LEAST_GAIN = 0.005
 CONTAMINATION_WEIGHT = 0.3
@@ -73,7 +73,7 @@ def adapt(
     if model.card.network["kind"] != "unet":
         raise GanpickError(f"model {model.card.name} is of the paper's kind, which cannot be adapted: take the default one")
     settings, device = settings or AdaptSettings(), device or torch.device("cpu")
-    learned, judged = _split(pictures, settings)
+    learned, judged = _split(_large_enough(pictures, settings, say), settings)
     generator = copy.deepcopy(model.generator).to(device).requires_grad_(True)
     current, n_scenes = replace(model, generator=generator), settings.calibration_scenes
     before = agreement(current, judged, device)
@@ -125,12 +125,30 @@ def agreement(model: Model, pictures: Sequence[Image], device: torch.device) -> 
     return evaluate(items).f1
 
 
+def _large_enough(pictures: Sequence[Image], settings: AdaptSettings, say: Callable[[str], None]) -> list[Image]:
+    """Leave out pictures that hold no whole crop.
+
+    Raises
+    ------
+    GanpickError
+        If that leaves less than two.
+    """
+    large = [picture for picture in pictures if min(picture.shape) >= settings.crop]
+    if len(large) < len(pictures):
+        small = (
+            f"{len(pictures) - len(large)} of {len(pictures)} micrographs are less than {settings.crop / PARTICLE_PX:g} diameters"
+        )
+        if len(large) < FEWEST:
+            raise GanpickError(
+                f"{small} across, too small to adapt to: at least two larger ones are needed, one of them to judge"
+            )
+        say(f"adapt: {small} across and left out")
+    return large
+
+
 def _split(pictures: Sequence[Image], settings: AdaptSettings) -> tuple[list[Image], list[Image]]:
-    if len(pictures) < 2:
+    if len(pictures) < FEWEST:
         raise GanpickError(f"{len(pictures)} micrographs are too few to adapt to: at least two are needed, one of them to judge")
-    if min(min(picture.shape) for picture in pictures) < settings.crop:
-        small = min(min(picture.shape) for picture in pictures)
-        raise GanpickError(f"micrographs of {small / PARTICLE_PX:.1f} diameters across are too small to adapt to")
     order = np.random.default_rng((settings.seed, 0)).permutation(len(pictures))
     n_judged = max(round(settings.held_back * len(pictures)), 1)
     return [pictures[k] for k in order[n_judged:]], [pictures[k] for k in order[:n_judged]]

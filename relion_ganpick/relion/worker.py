@@ -57,7 +57,15 @@ class Worker:
         torch.set_num_threads(self.run_settings.j)
         cv2.setNumThreads(self.run_settings.j)
         device = self.run_settings.device_name
-        settings = resolve_diameter(PickSettings(**plan["pick"]), self._preferred(), device, Path(self.output), announce)
+        self.first_pixel_size = self.pixel_sizes[self.names[0]]
+        settings = resolve_diameter(
+            PickSettings(**plan["pick"]),
+            self._preferred(),
+            device,
+            Path(self.output),
+            announce,
+            pixel_size=self.first_pixel_size,
+        )
         self.picker = Picker(settings, device)
         self.summary = Summary()
         self.fingerprints: dict[str, str | None] = {}
@@ -76,7 +84,9 @@ class Worker:
             f"relion_ganpick {__version__} on {picker.device} ({precision}), {self.run_settings.j} threads, "
             f"model {card.name} {card.sha256[:12]}, diameter {picker.settings.diameter_angstrom:g} A"
         )
-        picker = self.picker = with_working_diameter(picker, self._preferred(), Path(self.output), self.say)
+        folder = Path(self.output)
+        picker = with_working_diameter(picker, self._preferred(), folder, self.say, pixel_size=self.first_pixel_size)
+        self.picker = picker
         if self.adapt_options.adapt:
             picker = self.picker = self._adapted(picker)
         for result in stream(self._tasks(), picker, self.run_settings.j):
@@ -103,7 +113,7 @@ class Worker:
             micrographs = [(Path(self.names[k]), self.pixel_sizes[self.names[k]]) for k in chosen]
             return prepared_pictures(picker, micrographs, lambda _: None)
 
-        candidates = Candidates(self.names, self.pixel_sizes[self.names[0]], read)
+        candidates = Candidates(self.names, self.first_pixel_size, read)
         model = choose_model(picker, candidates, self.adapt_options, Path(self.output + FOLDER), self.say, complain)
         if model is not picker.model:
             settings = replace(picker.settings, threshold=self.threshold)  # each model has a threshold of its own

@@ -66,12 +66,12 @@ class FakePicker:
 
     def __init__(self, pick: Any, _: str) -> None:
         self.settings, self.device, self.dtype = pick, "cpu", "torch.float32"
-        self.model = SimpleNamespace(card=SimpleNamespace(name="fake", sha256="0" * 64))
+        self.model = SimpleNamespace(card=SimpleNamespace(name="fake", sha256="0" * 64, calibration={}))
 
 
 def fake_picking(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace the core below `cryosparc_tool.run`, and all waiting."""
-    card = SimpleNamespace(threshold=0.5, sha256="0" * 64)
+    card = SimpleNamespace(threshold=0.5, sha256="0" * 64, calibration={})
     monkeypatch.setattr("relion_ganpick.model.weights.read_card", lambda _: card)
     monkeypatch.setattr("cryosparc_tool.run.stream", fake_stream)
     monkeypatch.setattr("cryosparc_tool.run.RatingPicker", FakePicker)

@@ -77,6 +77,28 @@ def test_better_model_picks_and_a_second_run_takes_it_as_it_is(
     assert "adapt: decided in an earlier run" in capsys.readouterr().out
 
 
+def test_other_exposures_need_an_adaptation_of_their_own(server: Server5, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge(monkeypatch, 0.2, 0.9)
+    assert main(words(server, "--dry_run", *ADAPT)) == 0
+    run = Path(DRY, "run.json")
+    run.write_text(json.dumps(json.loads(run.read_text()) | {"output": "another"}))
+    judge(monkeypatch, 0.9, 0.2)
+    assert main(words(server, "--dry_run", *ADAPT)) == 0
+    assert json.loads(Path(DRY, "adapted/decision.json").read_text())["outcome"] == "original"
+
+
+def test_scores_of_another_adaptation_are_not_kept(server: Server5, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge(monkeypatch, 0.2, 0.9)
+    assert main(words(server, "--dry_run", *ADAPT)) == 0
+    adapted = scores(DRY)
+    Path(DRY, "adapted/decision.json").unlink()
+    judge(monkeypatch, 0.9, 0.2)
+    assert main(words(server, "--dry_run", *ADAPT)) == 0
+    given = scores(DRY)
+    assert list(given) == list(adapted)
+    assert not any(np.array_equal(adapted[name], given[name]) for name in given)
+
+
 def test_job_names_the_model_that_picked_and_resume_keeps_to_it(server: Server5, monkeypatch: pytest.MonkeyPatch) -> None:
     judge(monkeypatch, 0.9, 0.2)
     assert main(words(server, *ADAPT)) == 0

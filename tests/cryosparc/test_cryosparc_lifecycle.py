@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ from standin_world import PROJECT, SOURCE, Fault, World
 
 from cryosparc_tool.lifecycle import StoppedError
 from cryosparc_tool.main import main
+from cryosparc_tool.options import JobSettings
+from cryosparc_tool.plan import Plan
+from relion_ganpick.core.settings import RunSettings
 
 pytestmark = pytest.mark.cryosparc(5)
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -106,9 +110,8 @@ def test_deleted_job_ends_the_run(server: Server5, monkeypatch: pytest.MonkeyPat
     assert "J43 is not there any more: was it deleted?" in capfd.readouterr().err
 
 
-def test_resume_picks_only_what_is_missing(server: Server5, monkeypatch: pytest.MonkeyPatch) -> None:
-    interrupt(monkeypatch, 2, lambda: throw(KeyboardInterrupt()))
-    assert pick(server) == 130
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the micrographs that are picked from now on."""
     seen: list[str] = []
 
     def stream(tasks: Any, *rest: Any) -> Any:
@@ -117,12 +120,56 @@ def test_resume_picks_only_what_is_missing(server: Server5, monkeypatch: pytest.
             yield result
 
     monkeypatch.setattr("cryosparc_tool.run.stream", stream)
+    return seen
+
+
+def test_resume_picks_only_what_is_missing(server: Server5, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt(monkeypatch, 2, lambda: throw(KeyboardInterrupt()))
+    assert pick(server) == 130
+    seen = watch(monkeypatch)
     assert run(server, "--resume", "J43") == 0
     assert len(seen) == 1
     assert "mic002" in seen[0]
     (job,) = server.world.external_jobs()
     assert job.history == ["building", "running", "failed", "running", "completed"]
     assert len(job.datasets["picked_particles"]) == 15
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda patch: patch.setattr("cryosparc_tool.run.__version__", "9.9"),
+        lambda patch: patch.setattr(
+            "relion_ganpick.model.weights.read_card",
+            lambda _: SimpleNamespace(threshold=0.5, sha256="1" * 64, calibration={}),
+        ),
+    ],
+    ids=["version", "model"],
+)
+def test_resume_does_not_mix_results_of_two_versions_or_models(
+    server: Server5, monkeypatch: pytest.MonkeyPatch, change: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupt(monkeypatch, 2, lambda: throw(KeyboardInterrupt()))
+    assert pick(server) == 130
+    change(monkeypatch)
+    seen = watch(monkeypatch)
+    assert run(server, "--resume", "J43") == 0
+    assert len(seen) == 3
+    assert "2 micrographs that were finished before are picked again" in capsys.readouterr().out
+
+
+def test_resume_takes_an_option_that_the_first_version_did_not_have(
+    server: Server5, monkeypatch: pytest.MonkeyPatch, user: Path
+) -> None:
+    interrupt(monkeypatch, 2, lambda: throw(KeyboardInterrupt()))
+    assert pick(server) == 130
+    path = user / "cryosparc_ganpick/P3_J43/run.json"
+    before = json.loads(path.read_text())
+    del before["pick"]["working_diameter"]
+    path.write_text(json.dumps(before))
+    settings = JobSettings(PROJECT, resume="J43")
+    assert Plan.of(settings, RunSettings(), {"working_diameter": 17.0}).pick.working_diameter == 17.0
+    assert Plan.of(settings, RunSettings(), {}).pick.working_diameter == "auto"
 
 
 def test_resume_pushes_without_picking_after_a_failed_save(server: Server5, monkeypatch: pytest.MonkeyPatch, user: Path) -> None:
