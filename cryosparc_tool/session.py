@@ -190,7 +190,7 @@ class Session:
         if self.settings.coordinates:
             return pick
         picker = with_working_diameter(Picker(pick, how.device_name), tasks(), folder, say, pixel_size=pixel_size)
-        return replace(pick, working_diameter=picker.settings.working_diameter)
+        return replace(pick, working_diameter=picker.settings.working_diameter_angstrom)
 
     def _root(self) -> Path | None:
         """Folder of the project as this machine sees it."""

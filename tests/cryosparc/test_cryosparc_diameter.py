@@ -118,6 +118,21 @@ def test_working_diameter_is_chosen_once_and_kept(
     assert len(tried_on) == 6
 
 
+def test_what_is_done_is_kept_when_micrographs_that_could_not_decide_are_gone(
+    server: Server5, project_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(FakePicker, "as_in_paper", False)
+    monkeypatch.setattr(working_diameter, "expected_particles", lambda _, __, assumed: np.full(len(assumed), 2.0))
+    dry = ["--url", server.url, *WORDS[:-1], "40", "--dry_run", "--overlays", "0"]
+    assert main(dry) == 0
+    for path in project_folder.rglob("*.mrc"):
+        path.unlink()
+    assert main(dry) == 0
+    printed = capsys.readouterr().out
+    assert "picked again" not in printed
+    assert printed.count("(finished before)") == 3
+
+
 def test_a_working_diameter_that_is_given_is_not_chosen(server: Server5, user: Path, tried_on: list[str]) -> None:
     assert main(["--url", server.url, *WORDS[:-1], "40", "--working_diameter", "36", "--dry_run"]) == 0
     assert tried_on == []
