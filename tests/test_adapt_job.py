@@ -7,19 +7,35 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from adapt_project import (
+    BETTER,
+    CARD,
+    NAMES,
+    PLAIN,
+    RECORD,
+    WEIGHTS,
+    WORDS,
+    WORSE,
+    decision,
+    forbid_learning,
+    judge,
+    picks_file,
+    picks_on_disk,
+    rows,
+    run_judged,
+)
 from job_project import (
     DIAMETER,
     FAILED,
     JOB,
     MICROGRAPHS_STAR,
     PIXEL_SIZE,
-    SHAPE,
     SUCCEEDED,
     WAS_ABORTED,
     Ended,
@@ -30,36 +46,26 @@ from job_project import (
     markers,
     prepare_job,
     run_here,
-    snapshot,
     started_job,
     states,
     times,
     wait_for,
-    write_mrc,
     write_star,
 )
 
-from relion_ganpick.core import adaptation
 from relion_ganpick.core.adapt_options import AdaptOptions
-from relion_ganpick.core.adaptation import settings_of, spread
+from relion_ganpick.core.adaptation import spread
 from relion_ganpick.core.diameter_record import WORKING_DIAMETER_FILE
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import read_micrograph
 from relion_ganpick.core.options import options_of
 from relion_ganpick.core.picker import Picker
 from relion_ganpick.core.settings import PickSettings
-from relion_ganpick.model import adapt as adapt_module
 from relion_ganpick.model.lessons import AdaptSettings
 from relion_ganpick.model.weights import load_model
 from relion_ganpick.relion.coordinates import read_picks
 from relion_ganpick.relion.markers import ABORT_NOW
 from relion_ganpick.relion.options import parse
-
-NAMES = [f"Micrographs/mic{k:02d}.mrc" for k in range(3)]
-PLAIN = arguments("--overlays", "0")
-WORDS = arguments("--overlays", "0", "--adapt_rounds", "1", "--adapt_steps", "2", "--adapt")
-WEIGHTS, CARD, RECORD = (f"adapted/{name}" for name in ("default-adapted.safetensors", "default-adapted.json", "decision.json"))
-BETTER, WORSE = (0.2, 0.9), (0.9, 0.2)
 
 
 @dataclass(frozen=True)
@@ -68,43 +74,6 @@ class Adapted:
 
     project: Path
     ended: Ended
-
-
-def judge(monkeypatch: pytest.MonkeyPatch, verdict: tuple[float, float]) -> None:
-    """Let the held-back micrographs say so before and after: which model they would prefer is not the matter here.
-
-    Few scenes calibrate, to be quick.
-    """
-    answers = iter(verdict)
-    monkeypatch.setattr(adapt_module, "agreement", lambda *_: next(answers))
-    monkeypatch.setattr(adapt_module, "FEWEST_SURE", 20)  # on small pictures
-    monkeypatch.setattr(adaptation, "settings_of", lambda *given: replace(settings_of(*given), calibration_scenes=3))
-
-
-def forbid_learning(monkeypatch: pytest.MonkeyPatch) -> None:
-    def learn(*_: object) -> None:
-        raise AssertionError("adapted again")
-
-    monkeypatch.setattr(adaptation, "adapt", learn)
-
-
-def run_judged(project: Path, verdict: tuple[float, float], *words: str) -> Ended:
-    with pytest.MonkeyPatch.context() as patch:
-        judge(patch, verdict)
-        return run_here(project, *(words or WORDS))
-
-
-def picks_file(name: str) -> str:
-    return name.replace(".mrc", "_autopick.star")
-
-
-def picks_on_disk(project: Path) -> dict[str, bytes]:
-    return {name: content for name, content in snapshot(project).items() if "Micrographs/" in name}
-
-
-def decision(project: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((project / JOB / RECORD).read_text())
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -119,11 +88,6 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     project = make_project(tmp_path_factory.mktemp("plain"), 3)
     assert run_here(project, *PLAIN).status == 0
     return rows(project)
-
-
-def rows(project: Path) -> dict[str, bytes]:
-    """Picks and scores without their stamps, which hold the micrographs' times."""
-    return {name: content[content.index(b"data_") :] for name, content in picks_on_disk(project).items()}
 
 
 @pytest.fixture
@@ -243,101 +207,6 @@ def test_worse_model_is_not_kept_and_the_given_one_picks(
     prepare_job(project)
     assert run_here(project, *WORDS).status == 0
     assert picks_on_disk(project) == before
-
-
-def test_too_few_micrographs_are_picked_with_the_given_model(tmp_path: Path) -> None:
-    project, other = make_project(tmp_path / "few", 1), make_project(tmp_path / "plain", 1)
-    assert run_here(other, *PLAIN).status == 0
-    ended = run_here(project, *WORDS)
-    assert (ended.status, markers(project)) == (0, SUCCEEDED)
-    (line,) = ended.err.splitlines()
-    assert line.startswith("WARNING: not adapted: ")
-    assert "at least two are needed" in line
-    assert line.endswith("Give more micrographs and Continue, or leave --adapt away")
-    assert rows(project) == rows(other)
-
-
-def test_after_too_few_micrographs_it_is_tried_again_only_with_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    project = make_project(tmp_path, 3)
-    write_star(project / MICROGRAPHS_STAR, NAMES[:1])
-    assert run_here(project, *WORDS).status == 0
-    with monkeypatch.context() as patch:
-        forbid_learning(patch)
-        assert run_here(project, *WORDS).status == 0
-    write_star(project / MICROGRAPHS_STAR, NAMES)
-    ended = run_judged(project, BETTER)
-    assert (ended.status, decision(project)["outcome"]) == (0, "adapted")
-    assert len(states(project)) == 3
-
-
-def test_micrographs_without_sure_particles_are_picked_with_the_given_model(tmp_path: Path) -> None:
-    project = make_project(tmp_path, 2)
-    for seed, name in enumerate(NAMES[:2]):
-        write_mrc(project / name, np.random.default_rng(seed).normal(size=SHAPE).astype(np.float32))
-    ended = run_here(project, *WORDS)
-    assert (ended.status, markers(project), decision(project)["outcome"]) == (0, SUCCEEDED, "impossible")
-    assert "WARNING: not adapted: only " in ended.err
-    assert " of model default, " in ended.out.splitlines()[-1]
-
-
-def test_after_files_that_were_not_there_it_is_tried_again(tmp_path: Path) -> None:
-    project = make_project(tmp_path, 3)
-    kept = {name: (project / name).read_bytes() for name in NAMES[1:]}
-    for name in kept:
-        (project / name).unlink()
-    ended = run_here(project, *WORDS)
-    assert (ended.status, "at least two are needed" in ended.err) == (0, True)
-    for name, content in kept.items():
-        (project / name).write_bytes(content)
-    ended = run_judged(project, BETTER)
-    assert (ended.status, decision(project)["outcome"]) == (0, "adapted")
-
-
-@pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried ...")]
-)
-def test_without_the_memory_the_given_model_picks_and_it_is_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    project = make_project(tmp_path, 2)
-
-    def fail(*_: object) -> None:
-        raise error
-
-    with monkeypatch.context() as patch:
-        patch.setattr(adaptation, "adapt", fail)
-        ended = run_here(project, *WORDS)
-    assert (ended.status, markers(project)) == (0, SUCCEEDED)
-    assert "WARNING: not adapted: the memory is not enough for it; model default picks as it is. Continue with more" in ended.err
-    assert not (project / JOB / RECORD).exists()
-
-
-def test_other_errors_of_torch_are_not_taken_for_a_lack_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    project = make_project(tmp_path, 2)
-
-    def fail(*_: object) -> None:
-        raise RuntimeError("sizes do not match")
-
-    monkeypatch.setattr(adaptation, "adapt", fail)
-    ended = run_here(project, *WORDS)
-    assert (ended.status, markers(project)) == (1, FAILED)
-    assert "sizes do not match" in ended.err
-
-
-def test_micrograph_that_cannot_be_read_is_left_out_and_mentioned_once(tmp_path: Path) -> None:
-    project = make_project(tmp_path, 4)
-    (project / NAMES[0]).write_bytes(b"no micrograph")
-    ended = run_judged(project, BETTER)
-    assert (ended.status, decision(project)["outcome"]) == (0, "adapted")
-    assert len([line for line in ended.err.splitlines() if NAMES[0] in line]) == 1
-
-
-def test_the_papers_model_is_refused_before_anything_is_picked(tmp_path: Path) -> None:
-    project = make_project(tmp_path, 2)
-    ended = run_here(project, *WORDS, "--model", "paper")
-    assert (ended.status, markers(project), states(project)) == (1, FAILED, {})
-    assert "model paper is of the paper's kind, which cannot be adapted: use it without --adapt" in ended.err
-    assert not (project / JOB / "adapted").exists()
 
 
 def terminate(_: Path, process: Any) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from adapt_project import BETTER, WORSE, judge
 from cryosparc_project import FIRST_UID, write_micrograph
 from job_project import DIAMETER, PIXEL_SIZE, SHAPE, scene_pixels
 from standin5 import Server5
@@ -18,12 +18,9 @@ from standin_world import PROJECT, SOURCE, World, exposure_dataset
 from cryosparc_tool.main import main
 from cryosparc_tool.options import JobSettings
 from cryosparc_tool.plan import Plan
-from relion_ganpick.core import adaptation
 from relion_ganpick.core.adapt_options import AdaptOptions
-from relion_ganpick.core.adaptation import settings_of
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.settings import RunSettings
-from relion_ganpick.model import adapt as adapt_module
 
 pytestmark = pytest.mark.cryosparc(5)
 ADAPT = ("--adapt", "--adapt_rounds", "1", "--adapt_steps", "2", "--overlays", "0")
@@ -47,14 +44,6 @@ def words(server: Server5, *more: str) -> list[str]:
     return ["--url", server.url, "--project", PROJECT, *job, *more]
 
 
-def judge(monkeypatch: pytest.MonkeyPatch, before: float, after: float) -> None:
-    """Let the held-back micrographs say so; few scenes calibrate, to be quick."""
-    answers = iter((before, after))
-    monkeypatch.setattr(adapt_module, "agreement", lambda *_: next(answers))
-    monkeypatch.setattr(adapt_module, "FEWEST_SURE", 20)  # on small pictures
-    monkeypatch.setattr(adaptation, "settings_of", lambda *given: replace(settings_of(*given), calibration_scenes=3))
-
-
 def scores(folder: str) -> dict[str, Any]:
     return {path.name: np.load(path) for path in sorted(Path(folder, "scores").glob("*.npy"))}
 
@@ -64,7 +53,7 @@ def test_better_model_picks_and_a_second_run_takes_it_as_it_is(
 ) -> None:
     assert main(words(server, "--dry_run", "--overlays", "0")) == 0
     given = scores(DRY)
-    judge(monkeypatch, 0.2, 0.9)
+    judge(monkeypatch, BETTER)
     assert main(words(server, "--dry_run", *ADAPT)) == 0
     adapted = scores(DRY)
     assert list(adapted) == list(given)
@@ -78,21 +67,21 @@ def test_better_model_picks_and_a_second_run_takes_it_as_it_is(
 
 
 def test_other_exposures_need_an_adaptation_of_their_own(server: Server5, monkeypatch: pytest.MonkeyPatch) -> None:
-    judge(monkeypatch, 0.2, 0.9)
+    judge(monkeypatch, BETTER)
     assert main(words(server, "--dry_run", *ADAPT)) == 0
     run = Path(DRY, "run.json")
     run.write_text(json.dumps(json.loads(run.read_text()) | {"output": "another"}))
-    judge(monkeypatch, 0.9, 0.2)
+    judge(monkeypatch, WORSE)
     assert main(words(server, "--dry_run", *ADAPT)) == 0
     assert json.loads(Path(DRY, "adapted/decision.json").read_text())["outcome"] == "original"
 
 
 def test_scores_of_another_adaptation_are_not_kept(server: Server5, monkeypatch: pytest.MonkeyPatch) -> None:
-    judge(monkeypatch, 0.2, 0.9)
+    judge(monkeypatch, BETTER)
     assert main(words(server, "--dry_run", *ADAPT)) == 0
     adapted = scores(DRY)
     Path(DRY, "adapted/decision.json").unlink()
-    judge(monkeypatch, 0.9, 0.2)
+    judge(monkeypatch, WORSE)
     assert main(words(server, "--dry_run", *ADAPT)) == 0
     given = scores(DRY)
     assert list(given) == list(adapted)
@@ -100,7 +89,7 @@ def test_scores_of_another_adaptation_are_not_kept(server: Server5, monkeypatch:
 
 
 def test_job_names_the_model_that_picked_and_resume_keeps_to_it(server: Server5, monkeypatch: pytest.MonkeyPatch) -> None:
-    judge(monkeypatch, 0.9, 0.2)
+    judge(monkeypatch, WORSE)
     assert main(words(server, *ADAPT)) == 0
     (job,) = server.world.external_jobs()
     assert job.history == ["building", "running", "completed"]
