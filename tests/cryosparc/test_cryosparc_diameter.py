@@ -118,6 +118,25 @@ def test_working_diameter_is_chosen_once_and_kept(
     assert len(tried_on) == 6
 
 
+def test_job_that_is_killed_while_diameters_are_found_is_left_alone(
+    server: Server5, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[str] = []
+
+    def expect(_: Any, micrograph: Micrograph, assumed: Any) -> Any:
+        seen.append(micrograph.name)
+        (job,) = server.world.external_jobs()
+        job.status = "killed"
+        return np.full(len(assumed), 2.0)
+
+    monkeypatch.setattr(FakePicker, "as_in_paper", False)
+    monkeypatch.setattr(working_diameter, "expected_particles", expect)
+    assert main(["--url", server.url, *WORDS[:-1], "40"]) == 1
+    assert len(seen) == 1
+    assert server.world.external_jobs()[0].status == "killed"
+    assert "is killed: it was ended in CryoSPARC while picking went on" in capfd.readouterr().err
+
+
 def test_what_is_done_is_kept_when_micrographs_that_could_not_decide_are_gone(
     server: Server5, project_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
