@@ -6,6 +6,7 @@
     python benchmarks/accuracy.py --sets FOLDER --each         and every micrograph of the real sets
     python benchmarks/accuracy.py --sets FOLDER --adapted      and the model adapted to each real set, without labels
     python benchmarks/accuracy.py --adapted_molecules 5        and the model adapted to simulated sets of five molecules
+    python benchmarks/accuracy.py ... --adapted --least_gain -1    and take the adapted model even where it finds itself no better
     python benchmarks/accuracy.py --plot docs/snr.png          F1 against signal-to-noise ratio on the simulated grid
 
 A pick is right when it is matched one to one with a reference centre within a quarter of the diameter; counts are pooled
@@ -88,6 +89,12 @@ def main() -> None:
         help="adapt to simulated micrographs of N held-out molecules too, each of another kind",
     )
     parser.add_argument("--seeds", type=int, default=1, help="adaptations of each set, with seeds 1, 2, ... (default: 1)")
+    parser.add_argument(
+        "--least_gain",
+        type=float,
+        default=AdaptSettings.least_gain,
+        help=f"gain in agreement from which an adapted model is taken (default: {AdaptSettings.least_gain:g}, as a user's)",
+    )
     parser.add_argument(
         "--wrong_diameters", action="store_true", help="real sets also with diameters that are wrong by up to a third"
     )
@@ -177,8 +184,11 @@ def adapted(pictures: Sequence[Image], found: Callable[[Picker], Row], picker: P
     for seed in range(1, args.seeds + 1):
         began = time.monotonic()
         try:
-            model = adapt(picker.model, pictures, replace(AdaptSettings(), seed=seed), picker.device, lambda _: None)
-            note = "" if model else ", kept as it was: no better by its own measure"
+            settings = replace(AdaptSettings(), seed=seed, least_gain=args.least_gain)
+            model = adapt(picker.model, pictures, settings, picker.device, lambda _: None)
+            note = ", kept as it was: no better by its own measure"
+            if model:
+                note = ", agreement {agreement_before:.4f} before, {agreement:.4f} after".format(**model.card.metrics)
         except GanpickError as error:
             model, note = None, f", kept as it was: {str(error).split(':')[0]}"
         seconds = time.monotonic() - began

@@ -35,7 +35,6 @@ Image = NDArray[np.float32]
 
 FEWEST, FEWEST_SURE = 2, 50
 FEWEST_PER_MICROGRAPH = 5
-LEAST_GAIN = 0.005
 CONTAMINATION_WEIGHT = 0.3
 
 
@@ -95,7 +94,7 @@ def adapt(
     generator.requires_grad_(False)
     after = agreement(current, judged, device)
     say(f"adapt: picks of turned micrographs agree to {before:.4f} before and {after:.4f} after ({len(judged)} held back)")
-    if after < before + LEAST_GAIN:
+    if after < before + settings.least_gain:
         return None
     others = pick_held_out(generator, device, settings.seed, range(n_scenes, n_scenes + max(n_scenes // 2, 1)))
     items = others.rescored(model.rescorer, current.card.calibration)

@@ -48,6 +48,8 @@ class AdaptSettings:
         Smallest distance from the next particle, in diameters.
     held_back
         Share of the micrographs that judge and are not learned from.
+    least_gain
+        By how much the picks of turned micrographs must agree better than before for the adapted model to be taken.
     calibration_scenes
         Number of synthetic scenes that calibrate the adapted model's figure of merit.
     seed
@@ -66,6 +68,7 @@ class AdaptSettings:
     contrast: tuple[float, float] = (0.5, 1.1)
     spacing: tuple[float, float] = (0.6, 1.1)
     held_back: float = 0.25
+    least_gain: float = 0.005
     calibration_scenes: int = 150
     seed: int = 1
 
