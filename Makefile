@@ -41,6 +41,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(wildcard relion_ganpick cryosparc_tool)
+	$(BIN)/lint-imports
 
 venv: $(VENV)/.installed-dev
 

@@ -28,12 +28,12 @@ from sets import RealSet, real_sets
 
 from relion_ganpick.core.device import find_device
 from relion_ganpick.core.evaluate import average_precision, best_threshold, evaluate
-from relion_ganpick.core.picker import Picker
 from relion_ganpick.core.settings import PickSettings
-from relion_ganpick.model.presets import PRESETS, TrainSettings
-from relion_ganpick.model.train import Trainer
-from relion_ganpick.model.validate import pick_held_out
 from relion_ganpick.model.weights import load_model
+from relion_ganpick.picking.picker import Picker
+from relion_ganpick.training.presets import PRESETS, TrainSettings
+from relion_ganpick.training.train import Trainer
+from relion_ganpick.training.validate import pick_held_out
 
 FIXED_SEED = 0  # of the scenes that judge; trainings have seeds from 1
 

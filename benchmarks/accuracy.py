@@ -57,15 +57,15 @@ from simulated import (
     sweep,
 )
 
-from relion_ganpick.core.adapt_options import MOST_MICROGRAPHS
+from relion_ganpick.adaptation.fine_tune import adapt
+from relion_ganpick.adaptation.lessons import AdaptSettings
+from relion_ganpick.adaptation.options import MOST_LEARNED_FROM
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.evaluate import best_threshold, evaluate
 from relion_ganpick.core.micrograph import read_micrograph
-from relion_ganpick.core.picker import Picker
 from relion_ganpick.core.settings import PickSettings
-from relion_ganpick.core.working_diameter import tuned
-from relion_ganpick.model.adapt import adapt
-from relion_ganpick.model.lessons import AdaptSettings
+from relion_ganpick.picking.picker import Picker
+from relion_ganpick.picking.working_diameter import tuned
 from relion_ganpick.synthesis.molecules import KINDS
 
 WRONG = (0.75, 0.87, 1.15, 1.33)
@@ -140,7 +140,7 @@ def real(real_set: RealSet, args: argparse.Namespace) -> None:
         wrong = Picker(PickSettings(diameter=factor * real_set.diameter), args.device, picker.model)
         show([scored(real_set, f"d x {factor:g}", real_set.tuned(wrong)), scored(real_set, "as given", wrong)])
     if args.adapted:
-        pictures = real_set.pictures(picker, MOST_MICROGRAPHS)
+        pictures = real_set.pictures(picker, MOST_LEARNED_FROM)
         adapted(pictures, lambda used: scored(real_set, "adapted", used), picker, args)
 
 

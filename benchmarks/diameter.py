@@ -20,12 +20,12 @@ import cv2
 import numpy as np
 import torch
 
-from relion_ganpick.core.auto_diameter import MOST_MICROGRAPHS, preferred
-from relion_ganpick.core.diameter import estimate_diameter
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import Micrograph, read_micrograph
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.core.settings import PickSettings
+from relion_ganpick.picking.auto_diameter import MOST_LOOKED_AT, preferred
+from relion_ganpick.picking.diameter import estimate_diameter
 from relion_ganpick.synthesis.molecules import KINDS, random_molecule
 from relion_ganpick.synthesis.scene import SceneSettings, make_scene
 
@@ -109,7 +109,7 @@ def real(folder: Path) -> Iterator[Case]:
     for path in sorted(folder.glob("*/set.json")):
         facts = json.loads(path.read_text())
         files = sorted((path.parent / "Micrographs").glob("*.mrc"))
-        chosen = [files[k] for k in preferred(len(files))[:MOST_MICROGRAPHS]]
+        chosen = [files[k] for k in preferred(len(files))[:MOST_LOOKED_AT]]
         yield Case(facts["name"], facts["diameter"], (read_micrograph(file, facts["angpix"]) for file in chosen))
 
 
@@ -117,7 +117,7 @@ def _scenes(kind: str, diameter: float, diameter_px: float, contrast: float, rng
     """As many micrographs as a run looks at; the contrast is that at the working scale, where pixels are averaged."""
     molecule = random_molecule(rng, kind=kind)
     side = int(min(rng.uniform(FEWEST_ACROSS, MOST_ACROSS) * diameter_px, LARGEST_SIDE))
-    for number in range(MOST_MICROGRAPHS):
+    for number in range(MOST_LOOKED_AT):
         here = contrast * float(np.exp(rng.normal(0, 0.15))) * PARTICLE_PX / diameter_px
         settings = replace(SceneSettings(), diameter=(diameter, diameter), contrast=(here, here), empty=0.0)
         scene = make_scene((side, side), diameter_px, rng, settings, molecule)

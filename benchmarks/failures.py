@@ -26,9 +26,9 @@ from simulated import HELD_OUT, UNCROWDED, molecules, simulated_picker, with_sig
 
 from relion_ganpick.core.evaluate import Figures
 from relion_ganpick.core.micrograph import Micrograph
-from relion_ganpick.core.picker import Picker
 from relion_ganpick.core.preprocess import PARTICLE_PX, normalise
 from relion_ganpick.core.settings import PickSettings
+from relion_ganpick.picking.picker import Picker
 from relion_ganpick.synthesis.scene import SceneSettings, make_scene
 
 SIDE = 384

@@ -32,13 +32,13 @@ from relion_ganpick.core.device import find_device
 from relion_ganpick.core.evaluate import Figures, evaluate
 from relion_ganpick.core.localize import binarise, erode
 from relion_ganpick.core.micrograph import Micrograph, read_micrograph
-from relion_ganpick.core.picker import Picker
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.core.reference import read_coordinates, without_ignored
 from relion_ganpick.core.settings import PickSettings
-from relion_ganpick.model.paper_train import PaperTrainer
-from relion_ganpick.model.presets import PRESETS, PaperSettings
+from relion_ganpick.formats.coordinates import read_coordinates, without_ignored
+from relion_ganpick.picking.picker import Picker
 from relion_ganpick.report.overlays import write_overlay
+from relion_ganpick.training.paper_train import PaperTrainer
+from relion_ganpick.training.presets import PRESETS, PaperSettings
 
 OWN = "own_backgrounds"
 NAMES = {

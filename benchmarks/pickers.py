@@ -12,10 +12,10 @@ import numpy as np
 from sets import RealSet
 
 from relion_ganpick.core.localize import peaks
-from relion_ganpick.core.picker import Prepared
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import PARTICLE_PX
-from relion_ganpick.core.reference import read_coordinates
+from relion_ganpick.formats.coordinates import read_coordinates
+from relion_ganpick.picking.picker import Prepared
 
 
 def difference_of_gaussians(prepared: Prepared) -> Picks:

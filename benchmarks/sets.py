@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from relion_ganpick.core.auto_diameter import MOST_MICROGRAPHS, preferred
-from relion_ganpick.core.engine import Task, stream
 from relion_ganpick.core.micrograph import read_micrograph
-from relion_ganpick.core.picker import Picker
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.core.reference import Coordinates, read_coordinates, without_ignored
-from relion_ganpick.core.working_diameter import tuned
+from relion_ganpick.formats.coordinates import Coordinates, read_coordinates, without_ignored
+from relion_ganpick.picking.auto_diameter import MOST_LOOKED_AT, preferred
+from relion_ganpick.picking.picker import Picker
+from relion_ganpick.picking.stream import Task, stream
+from relion_ganpick.picking.working_diameter import tuned
 
 Item = tuple[Picks, NDArray[np.float64], float]
 
@@ -85,7 +85,7 @@ class RealSet:
 
     def tuned(self, picker: Picker) -> Picker:
         """Choose the diameter that the network assumes, on as many micrographs as a job does."""
-        chosen = [self.paths[k] for k in preferred(len(self.paths))[:MOST_MICROGRAPHS]]
+        chosen = [self.paths[k] for k in preferred(len(self.paths))[:MOST_LOOKED_AT]]
         return tuned(picker, (read_micrograph(path, self.pixel_size) for path in chosen))
 
     @cached_property

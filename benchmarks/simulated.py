@@ -27,10 +27,10 @@ from scoring import Item, Row
 
 from relion_ganpick.core.evaluate import evaluate
 from relion_ganpick.core.micrograph import Micrograph
-from relion_ganpick.core.picker import Picker
 from relion_ganpick.core.preprocess import HIGH_PASS_DIAMETERS, PARTICLE_PX
 from relion_ganpick.core.settings import PickSettings
-from relion_ganpick.core.working_diameter import tuned
+from relion_ganpick.picking.picker import Picker
+from relion_ganpick.picking.working_diameter import tuned
 from relion_ganpick.synthesis.imaging import Optics, contrast_transfer_function, transfer
 from relion_ganpick.synthesis.molecules import KINDS, Points, project, random_molecule
 from relion_ganpick.synthesis.scene import CLEAN, Scene, SceneSettings, make_scene

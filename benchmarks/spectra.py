@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from scipy.stats import kurtosis, skew, wasserstein_distance
 from sets import real_sets
 
-from relion_ganpick.core.picker import Picker
 from relion_ganpick.core.preprocess import CLIP, PARTICLE_PX, normalise
 from relion_ganpick.core.settings import PickSettings
-from relion_ganpick.model.presets import PRESETS, TrainSettings
+from relion_ganpick.picking.picker import Picker
 from relion_ganpick.synthesis.pairs import random_scene
+from relion_ganpick.training.presets import PRESETS, TrainSettings
 
 Image = NDArray[np.float32]
 Values = NDArray[np.float64]

@@ -22,10 +22,10 @@ from pathlib import Path
 
 import torch
 
-from relion_ganpick.core.engine import Task, stream
-from relion_ganpick.core.picker import Picker
 from relion_ganpick.core.settings import PickSettings
-from relion_ganpick.relion.coordinates import write_picks
+from relion_ganpick.formats.pick_files import write_picks
+from relion_ganpick.picking.picker import Picker
+from relion_ganpick.picking.stream import Task, stream
 from relion_ganpick.relion.project import ProjectSettings, write_project
 
 DISTINCT = 4

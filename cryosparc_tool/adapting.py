@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryosparc_tool.console import Console
-from cryosparc_tool.exposures import Exposure
-from cryosparc_tool.files import MicrographFiles
-from cryosparc_tool.power import RatingPicker
-from relion_ganpick.core.adapt_options import FOLDER, AdaptOptions
+from cryosparc_tool.data.exposures import Exposure
+from cryosparc_tool.data.files import MicrographFiles
+from cryosparc_tool.data.power import RatingPicker
+from relion_ganpick.adaptation.options import FOLDER, AdaptOptions
 from relion_ganpick.core.settings import PickSettings, RunSettings
 
 
@@ -26,7 +26,7 @@ def adapted_picker(
     folder: Path,
     console: Console,
 ) -> RatingPicker:
-    """Make the picker whose model is the better one, the given or the adapted; see `core.adaptation.choose_model`.
+    """Make the picker whose model is the better one, the given or the adapted; see `adaptation.choice.choose_model`.
 
     Micrographs that are not there or cannot be read are left out without a word here: picking has a line for each of them.
 
@@ -39,7 +39,7 @@ def adapted_picker(
     folder
         Results on this machine; the adapted model goes into a folder in it.
     """
-    from relion_ganpick.core.adaptation import Candidates, choose_model, prepared_pictures
+    from relion_ganpick.adaptation.choice import JobMicrographs, choose_model, prepared_pictures
 
     picker = RatingPicker(pick, how.device_name)
 
@@ -50,7 +50,7 @@ def adapted_picker(
             files.release(exposure)
 
     names = [exposure.path for exposure in exposures]
-    candidates = Candidates(names, exposures[0].pixel_size or how.angpix, read)
+    candidates = JobMicrographs(names, exposures[0].pixel_size or how.angpix, read)
     model = choose_model(picker, candidates, adapt, folder / FOLDER, console.say, console.complain)
     if model is picker.model:
         return picker

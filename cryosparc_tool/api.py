@@ -7,12 +7,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cryosparc_tool import connect
 from cryosparc_tool.console import Console
 from cryosparc_tool.options import JobSettings
 from cryosparc_tool.plan import Outcome, Plan
+from cryosparc_tool.server import connect
 from cryosparc_tool.session import Session
-from relion_ganpick.core.adapt_options import AdaptOptions
+from relion_ganpick.adaptation.options import AdaptOptions
 from relion_ganpick.core.options import options_of
 from relion_ganpick.core.settings import PickSettings, RunSettings
 

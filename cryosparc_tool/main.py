@@ -7,8 +7,8 @@ import traceback
 from collections.abc import Sequence
 
 from cryosparc_tool.console import Console
-from cryosparc_tool.lifecycle import StoppedError, signals_as_errors
 from cryosparc_tool.options import parse
+from cryosparc_tool.server.lifecycle import StoppedError, signals_as_errors
 from relion_ganpick.core.errors import GanpickError
 
 STOPPED = 130

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from relion_ganpick.core.adapt_options import AdaptOptions
+from relion_ganpick.adaptation.options import AdaptOptions
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.options import add_options
 from relion_ganpick.core.settings import PickSettings, RunSettings

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cryosparc_tool.local import LocalResult
+from cryosparc_tool.data.local import LocalResult
 from cryosparc_tool.options import JobSettings
-from relion_ganpick.core.adapt_options import AdaptOptions
+from relion_ganpick.adaptation.options import AdaptOptions
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.options import options_of
 from relion_ganpick.core.settings import PickSettings, RunSettings
@@ -123,7 +123,7 @@ def card_of(pick: PickSettings) -> Card:
 
 
 def _check_adaptable(pick: PickSettings) -> None:
-    from relion_ganpick.core.adaptation import check_adaptable
+    from relion_ganpick.adaptation.choice import check_adaptable
 
     check_adaptable(card_of(pick))
 

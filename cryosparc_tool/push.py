@@ -9,10 +9,10 @@ from typing import Any
 
 from cryosparc_tool import report
 from cryosparc_tool.console import Console
-from cryosparc_tool.interface import ExternalJob
-from cryosparc_tool.lifecycle import check_not_ended
-from cryosparc_tool.retry import describe, is_client_error, patiently
 from cryosparc_tool.run import Found
+from cryosparc_tool.server.interface import ExternalJob
+from cryosparc_tool.server.lifecycle import check_not_ended
+from cryosparc_tool.server.retry import in_words, is_client_error, patiently
 from relion_ganpick.core.errors import GanpickError
 
 
@@ -79,7 +79,7 @@ def save(job: ExternalJob, dataset: Any, console: Console) -> None:
         if not is_client_error(error):
             raise
         check_not_ended(job)
-        raise GanpickError(console.clean(f"the picks could not be saved to {job.uid}: {describe(error)}")) from None
+        raise GanpickError(console.clean(f"the picks could not be saved to {job.uid}: {in_words(error)}")) from None
 
 
 def tell(job: ExternalJob, found: Found, above: Sequence[int], console: Console) -> None:
@@ -99,4 +99,4 @@ def tell(job: ExternalJob, found: Found, above: Sequence[int], console: Console)
         except Exception as error:
             if not is_client_error(error):
                 raise
-            console.complain(f"the job's report is not complete ({describe(error)}); the picks are saved")
+            console.complain(f"the job's report is not complete ({in_words(error)}); the picks are saved")

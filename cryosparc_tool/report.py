@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from cryosparc_tool.exposures import Exposure
-from cryosparc_tool.power import RatedPicks
+from cryosparc_tool.data.exposures import Exposure
+from cryosparc_tool.data.power import RatedPicks
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import read_micrograph
-from relion_ganpick.core.summary import THRESHOLDS
+from relion_ganpick.core.picks import THRESHOLDS
 from relion_ganpick.report.overlays import write_overlay
 
 BINS = 40

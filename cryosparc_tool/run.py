@@ -15,22 +15,23 @@ import numpy as np
 from cryosparc_tool import report
 from cryosparc_tool.adapting import adapted_picker
 from cryosparc_tool.console import Console
-from cryosparc_tool.coordinates import Coordinates
-from cryosparc_tool.exposures import Exposure
-from cryosparc_tool.files import MicrographFiles, MissingError
-from cryosparc_tool.interface import ExternalJob
-from cryosparc_tool.lifecycle import check_not_ended
-from cryosparc_tool.local import LocalResult
+from cryosparc_tool.data.coordinates import Coordinates
+from cryosparc_tool.data.exposures import Exposure
+from cryosparc_tool.data.files import MicrographFiles, MissingError
+from cryosparc_tool.data.local import LocalResult
+from cryosparc_tool.data.power import RatedPicks, RatingPicker, rated
 from cryosparc_tool.options import JobSettings
 from cryosparc_tool.plan import card_of
-from cryosparc_tool.power import RatedPicks, RatingPicker, rated
-from cryosparc_tool.retry import describe, is_client_error
-from relion_ganpick.core.adapt_options import AdaptOptions
-from relion_ganpick.core.engine import Result, Task, stream
+from cryosparc_tool.server.interface import ExternalJob
+from cryosparc_tool.server.lifecycle import check_not_ended
+from cryosparc_tool.server.retry import in_words, is_client_error
+from relion_ganpick.adaptation.options import AdaptOptions
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.picks import counts_above
 from relion_ganpick.core.settings import PickSettings, RunSettings
-from relion_ganpick.core.summary import Summary, counts_above
+from relion_ganpick.picking.stream import Result, Task, stream
 from relion_ganpick.report.overlays import which_overlays
+from relion_ganpick.report.summary import Summary
 from relion_ganpick.version import __version__
 
 LOOK_SECONDS = 10.0
@@ -277,4 +278,4 @@ class Run:
         except Exception as error:
             if not is_client_error(error):
                 raise
-            self.console.complain(f"the job's log could not be written ({describe(error)})")
+            self.console.complain(f"the job's log could not be written ({in_words(error)})")

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from cryosparc_tool.console import Console
-from cryosparc_tool.dataset import FIELDS, pick_columns, pick_dataset
-from cryosparc_tool.exposures import Exposure, choose_output, exposures_from
-from cryosparc_tool.files import MicrographFiles
-from cryosparc_tool.interface import INPUT_SLOTS, STARTED, Connection, ExternalJob, Field
-from cryosparc_tool.lifecycle import check_not_ended, in_charge, start
-from cryosparc_tool.local import LocalResult
+from cryosparc_tool.data.dataset import FIELDS, pick_columns, pick_dataset
+from cryosparc_tool.data.exposures import Exposure, choose_output, exposures_from
+from cryosparc_tool.data.files import MicrographFiles
+from cryosparc_tool.data.local import LocalResult
 from cryosparc_tool.options import existing_folder
 from cryosparc_tool.plan import Outcome, Plan
 from cryosparc_tool.push import ensure_connected, ensure_output, explained, save, tell
-from cryosparc_tool.retry import describe, is_client_error, may_pass, patiently, server_code
 from cryosparc_tool.run import Found, Run
-from cryosparc_tool.versions import client_module
+from cryosparc_tool.server.interface import INPUT_SLOTS, STARTED, Connection, ExternalJob, Field
+from cryosparc_tool.server.lifecycle import check_not_ended, in_charge, start
+from cryosparc_tool.server.retry import in_words, is_client_error, may_pass, patiently, server_code
+from cryosparc_tool.server.versions import client_module
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.settings import AUTO, PickSettings
 from relion_ganpick.version import __version__
@@ -66,7 +66,7 @@ class Session:
         except Exception as error:
             if isinstance(error, GanpickError) or not is_client_error(error):
                 raise
-            raise GanpickError(self.console.clean(describe(error))) from None
+            raise GanpickError(self.console.clean(in_words(error))) from None
 
     def _dry_run(self) -> Outcome:
         output = self._find_output()
@@ -114,7 +114,7 @@ class Session:
             code = server_code(error)
             if code is None or code in (401, 403) or may_pass(error):
                 raise
-            self.console.complain(f"{settings.resume} cannot be started again ({describe(error)}): pushing to a new job")
+            self.console.complain(f"{settings.resume} cannot be started again ({in_words(error)}): pushing to a new job")
             return self._in_new_job(output)
         with explained(job, lambda: self.local.folder, self.console), in_charge(job, self.console):
             return self._fill(job, output)
@@ -167,10 +167,10 @@ class Session:
             return pick
         import torch
 
-        from relion_ganpick.core.auto_diameter import preferred, resolve_diameter
-        from relion_ganpick.core.engine import Task
-        from relion_ganpick.core.picker import Picker
-        from relion_ganpick.core.working_diameter import with_working_diameter
+        from relion_ganpick.picking.auto_diameter import preferred, resolve_diameter
+        from relion_ganpick.picking.picker import Picker
+        from relion_ganpick.picking.stream import Task
+        from relion_ganpick.picking.working_diameter import with_working_diameter
 
         def tasks() -> Iterator[Task]:
             for index in preferred(len(exposures)):
@@ -201,7 +201,7 @@ class Session:
         except Exception as error:
             if not is_client_error(error):
                 raise
-            self.console.complain(f"the project's folder is not known ({describe(error)}): micrographs are downloaded")
+            self.console.complain(f"the project's folder is not known ({in_words(error)}): micrographs are downloaded")
             return None
         if not root.is_dir():
             self.console.say(f"{root} is not on this machine: micrographs are downloaded (see --local_root)")

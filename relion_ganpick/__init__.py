@@ -9,20 +9,20 @@ from relion_ganpick.version import __version__
 
 if TYPE_CHECKING:
     from relion_ganpick.core.micrograph import Micrograph, read_micrograph
-    from relion_ganpick.core.picker import Picker
     from relion_ganpick.core.picks import Picks
     from relion_ganpick.core.settings import PickSettings
-    from relion_ganpick.core.working_diameter import tuned
     from relion_ganpick.model.weights import load_model
+    from relion_ganpick.picking.picker import Picker
+    from relion_ganpick.picking.working_diameter import tuned
 
 _HOMES = {
     "Micrograph": "core.micrograph",
     "read_micrograph": "core.micrograph",
-    "Picker": "core.picker",
+    "Picker": "picking.picker",
     "Picks": "core.picks",
     "PickSettings": "core.settings",
     "load_model": "model.weights",
-    "tuned": "core.working_diameter",
+    "tuned": "picking.working_diameter",
 }
 
 __all__ = ["Micrograph", "PickSettings", "Picker", "Picks", "__version__", "load_model", "read_micrograph", "tuned"]

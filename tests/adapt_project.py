@@ -16,9 +16,9 @@ from job_project import (
     snapshot,
 )
 
-from relion_ganpick.core import adaptation
-from relion_ganpick.core.adaptation import settings_of
-from relion_ganpick.model import adapt as adapt_module
+from relion_ganpick.adaptation import choice
+from relion_ganpick.adaptation import fine_tune as adapt_module
+from relion_ganpick.adaptation.choice import settings_of
 
 NAMES = [f"Micrographs/mic{k:02d}.mrc" for k in range(3)]
 PLAIN = arguments("--overlays", "0")
@@ -35,14 +35,14 @@ def judge(monkeypatch: pytest.MonkeyPatch, verdict: tuple[float, float]) -> None
     answers = iter(verdict)
     monkeypatch.setattr(adapt_module, "agreement", lambda *_: next(answers))
     monkeypatch.setattr(adapt_module, "FEWEST_SURE", 20)  # on small pictures
-    monkeypatch.setattr(adaptation, "settings_of", lambda *given: replace(settings_of(*given), calibration_scenes=3))
+    monkeypatch.setattr(choice, "settings_of", lambda *given: replace(settings_of(*given), calibration_scenes=3))
 
 
 def forbid_learning(monkeypatch: pytest.MonkeyPatch) -> None:
     def learn(*_: object) -> None:
         raise AssertionError("adapted again")
 
-    monkeypatch.setattr(adaptation, "adapt", learn)
+    monkeypatch.setattr(choice, "adapt", learn)
 
 
 def run_judged(project: Path, verdict: tuple[float, float], *words: str) -> Ended:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.core.surroundings import N_FEATURES
-from relion_ganpick.model.validate import HeldOut
+from relion_ganpick.model.surroundings import N_FEATURES
+from relion_ganpick.training.validate import HeldOut
 
 
 def empty_and_full(n_scenes: int, seed: int) -> HeldOut:

@@ -22,8 +22,8 @@ import starfile
 from numpy.typing import NDArray
 
 import relion_ganpick
+from relion_ganpick.formats.pick_files import FileState, inspect_picks
 from relion_ganpick.relion import main as executable
-from relion_ganpick.relion.coordinates import FileState, inspect_picks
 from relion_ganpick.relion.markers import ABORTED, FAILURE, SUCCESS, JobFolder
 from relion_ganpick.synthesis.scene import CLEAN, make_scene
 

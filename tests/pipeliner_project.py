@@ -15,7 +15,7 @@ import mrcfile
 import numpy as np
 
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.relion.coordinates import read_picks
+from relion_ganpick.formats.pick_files import read_picks
 from relion_ganpick.relion.names import pick_file
 from relion_ganpick.synthesis.scene import CLEAN, make_scene
 

@@ -12,19 +12,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from relion_ganpick.adaptation import choice
+from relion_ganpick.adaptation import fine_tune as adapt_module
+from relion_ganpick.adaptation.averages import HALF
+from relion_ganpick.adaptation.choice import settings_of
+from relion_ganpick.adaptation.fine_tune import adapt, agreement
+from relion_ganpick.adaptation.lessons import AdaptSettings, Lesson, lesson, lesson_batch
 from relion_ganpick.cli import main
-from relion_ganpick.core import adaptation
-from relion_ganpick.core.adaptation import settings_of
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.preprocess import PARTICLE_PX, normalise
-from relion_ganpick.model import adapt as adapt_module
-from relion_ganpick.model.adapt import adapt, agreement
-from relion_ganpick.model.averages import HALF
-from relion_ganpick.model.lessons import AdaptSettings, Lesson, lesson, lesson_batch
-from relion_ganpick.model.validate import calibrate_heights, pick_held_out
 from relion_ganpick.model.weights import Card, Model, load_model
 from relion_ganpick.relion.project import ProjectSettings, write_project
 from relion_ganpick.synthesis.scene import CLEAN, make_scene
+from relion_ganpick.training.validate import calibrate_heights, pick_held_out
 
 CPU = torch.device("cpu")
 STRAIGHT: dict[str, list[float]] = {"raw": [0.0, 1.0], "score": [0.0, 1.0]}
@@ -157,7 +157,7 @@ def test_command_writes_a_better_model_with_its_card_and_no_other(
     monkeypatch.chdir(tmp_path / "project")
     answers = iter((0.2, 0.9) if better else (0.9, 0.2))
     monkeypatch.setattr(adapt_module, "agreement", lambda *_: next(answers))
-    monkeypatch.setattr(adaptation, "settings_of", lambda **given: replace(settings_of(**given), calibration_scenes=3))
+    monkeypatch.setattr(choice, "settings_of", lambda **given: replace(settings_of(**given), calibration_scenes=3))
     words = ["adapt", "--in_mics", "micrographs.star", "--diameter", "180", "--out", "adapted", "--rounds", "1", "--steps", "2"]
     assert main([*words, "--device", "cpu"]) == (0 if better else 1)
     printed = capsys.readouterr().out

@@ -31,7 +31,7 @@ from job_project import (
     write_star,
 )
 
-from relion_ganpick.core import adaptation
+from relion_ganpick.adaptation import choice
 
 
 def test_too_few_micrographs_are_picked_with_the_given_model(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_without_the_memory_the_given_model_picks_and_it_is_tried_again(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(adaptation, "adapt", fail)
+        patch.setattr(choice, "adapt", fail)
         ended = run_here(project, *WORDS)
     assert (ended.status, markers(project)) == (0, SUCCEEDED)
     assert "WARNING: not adapted: the memory is not enough for it; model default picks as it is. Continue with more" in ended.err
@@ -107,7 +107,7 @@ def test_other_errors_of_torch_are_not_taken_for_a_lack_of_memory(tmp_path: Path
     def fail(*_: object) -> None:
         raise RuntimeError("sizes do not match")
 
-    monkeypatch.setattr(adaptation, "adapt", fail)
+    monkeypatch.setattr(choice, "adapt", fail)
     ended = run_here(project, *WORDS)
     assert (ended.status, markers(project)) == (1, FAILED)
     assert "sizes do not match" in ended.err

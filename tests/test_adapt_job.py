@@ -53,17 +53,17 @@ from job_project import (
     write_star,
 )
 
-from relion_ganpick.core.adapt_options import AdaptOptions
-from relion_ganpick.core.adaptation import spread
-from relion_ganpick.core.diameter_record import WORKING_DIAMETER_FILE
+from relion_ganpick.adaptation.choice import spread
+from relion_ganpick.adaptation.lessons import AdaptSettings
+from relion_ganpick.adaptation.options import AdaptOptions
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import read_micrograph
 from relion_ganpick.core.options import options_of
-from relion_ganpick.core.picker import Picker
 from relion_ganpick.core.settings import PickSettings
-from relion_ganpick.model.lessons import AdaptSettings
+from relion_ganpick.formats.pick_files import read_picks
 from relion_ganpick.model.weights import load_model
-from relion_ganpick.relion.coordinates import read_picks
+from relion_ganpick.picking.diameter_record import WORKING_DIAMETER_FILE
+from relion_ganpick.picking.picker import Picker
 from relion_ganpick.relion.markers import ABORT_NOW
 from relion_ganpick.relion.options import parse
 

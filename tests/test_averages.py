@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from relion_ganpick.adaptation.averages import HALF, class_averages, cut_out, free_places, paste, pooled
 from relion_ganpick.core.preprocess import PARTICLE_PX
-from relion_ganpick.model.averages import HALF, class_averages, cut_out, free_places, paste, pooled
 
 SIDE = 2 * HALF + 1
 STEPS = np.arange(SIDE) - HALF

@@ -10,9 +10,9 @@ from candidates import empty_and_full
 from relion_ganpick.core.calibration import calibrated, context_terms, fit_context
 from relion_ganpick.core.evaluate import evaluate, match
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.core.surroundings import N_FEATURES
 from relion_ganpick.model.networks import UNetGenerator
-from relion_ganpick.model.validate import (
+from relion_ganpick.model.surroundings import N_FEATURES
+from relion_ganpick.training.validate import (
     HeldOut,
     calibrate,
     calibrate_heights,

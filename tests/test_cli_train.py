@@ -15,10 +15,10 @@ from relion_ganpick.commands.scene_option import read_scene
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.model import weights
 from relion_ganpick.model.networks import UNetGenerator
-from relion_ganpick.model.presets import PaperSettings, TrainSettings
-from relion_ganpick.model.validate import figures_of, pick_held_out
 from relion_ganpick.model.weights import Card, Model, load_model, save_model
 from relion_ganpick.synthesis.scene import SceneSettings
+from relion_ganpick.training.presets import PaperSettings, TrainSettings
+from relion_ganpick.training.validate import figures_of, pick_held_out
 
 TINY = ["--width", "4", "--levels", "2", "--discriminator_width", "4", "--steps", "2", "--batch", "2", "--crop", "32"]
 TINY += ["--validate_every", "1", "--validation_scenes", "1", "--calibration_scenes", "1", "--workers", "0", "--device", "cpu"]

@@ -32,23 +32,23 @@ from job_project import (
 
 from relion_ganpick import Picker
 from relion_ganpick.cli import main
-from relion_ganpick.core.auto_diameter import preferred, resolve_diameter
-from relion_ganpick.core.diameter import (
-    SHAPE_ERROR,
-    STEP,
-    SURE,
-    candidate_diameters,
-    estimate_diameter,
-    from_counts,
-    make_pickers,
-)
-from relion_ganpick.core.diameter_record import DIAMETER_FILE, read_record
-from relion_ganpick.core.engine import Task
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import Micrograph
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.core.settings import PickSettings
 from relion_ganpick.model.weights import load_model
+from relion_ganpick.picking.auto_diameter import preferred, resolve_diameter
+from relion_ganpick.picking.diameter import (
+    SHAPE_ERROR,
+    STEP,
+    SURE,
+    assumed_diameters,
+    estimate_diameter,
+    from_counts,
+    make_pickers,
+)
+from relion_ganpick.picking.diameter_record import DIAMETER_FILE, read_record
+from relion_ganpick.picking.stream import Task
 from relion_ganpick.synthesis.scene import CLEAN, make_scene
 
 AUTO = PickSettings(diameter="auto")
@@ -57,10 +57,10 @@ FIRST, ADDED = ["Micrographs/mic00.mrc", "Micrographs/mic01.mrc"], "Micrographs/
 
 def hill(true: float, n_blocks: int = 4, height: float = 0.4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Candidates with counts that are densest at the true diameter, and areas of 100 square diameters in each block."""
-    candidates = candidate_diameters()
-    areas = np.full((n_blocks, len(candidates)), 100 * true**2)
-    counts = np.round(100 * height * np.exp(-0.5 * (np.log(candidates / true) / 0.3) ** 2)) * np.ones((n_blocks, 1))
-    return candidates, counts, areas
+    assumed = assumed_diameters()
+    areas = np.full((n_blocks, len(assumed)), 100 * true**2)
+    counts = np.round(100 * height * np.exp(-0.5 * (np.log(assumed / true) / 0.3) ** 2)) * np.ones((n_blocks, 1))
+    return assumed, counts, areas
 
 
 def at_all(counts: np.ndarray) -> np.ndarray:
@@ -81,82 +81,82 @@ def micrographs(diameter: float, pixel_size: float, n: int = 2, across: int = 14
 
 @pytest.mark.parametrize("true", [75.0, 130.0, 191.0, 400.0])
 def test_densest_candidate_is_refined_between_the_steps(true: float) -> None:
-    candidates, counts, areas = hill(true)
-    found = from_counts(candidates, at_all(counts), areas)
+    assumed, counts, areas = hill(true)
+    found = from_counts(assumed, at_all(counts), areas)
     assert found.angstrom == pytest.approx(true, rel=0.03)
     assert found.spread == pytest.approx(SHAPE_ERROR, abs=1e-6)
     assert found.n_sure == pytest.approx(160, abs=8)
-    assert found.candidates[int(np.argmax(found.density))] == pytest.approx(true, rel=STEP - 1)
+    assert found.assumed[int(np.argmax(found.density))] == pytest.approx(true, rel=STEP - 1)
 
 
 def test_candidates_that_could_not_be_tried_do_not_count() -> None:
-    candidates, counts, areas = hill(191.0)
-    untried = candidates < 100
+    assumed, counts, areas = hill(191.0)
+    untried = assumed < 100
     counts[:, untried], areas[:, untried] = 0, 0
-    found = from_counts(candidates, at_all(counts), areas)
+    found = from_counts(assumed, at_all(counts), areas)
     assert found.angstrom == pytest.approx(191, rel=0.03)
-    assert min(found.candidates) >= 100
+    assert min(found.assumed) >= 100
 
 
 def test_subunits_that_are_picked_one_by_one_do_not_make_the_particle_small() -> None:
-    candidates, counts, areas = hill(240.0)
+    assumed, counts, areas = hill(240.0)
     with_subunits = counts + 1.8 * np.roll(counts, -6, axis=1)
     assert with_subunits.sum(axis=0).argmax() == counts.sum(axis=0).argmax() - 6
-    assert from_counts(candidates, at_all(with_subunits), areas).angstrom == pytest.approx(240, rel=0.05)
+    assert from_counts(assumed, at_all(with_subunits), areas).angstrom == pytest.approx(240, rel=0.05)
 
 
 def test_spread_tells_how_far_the_blocks_are_apart() -> None:
-    candidates, small, areas = hill(150.0)
+    assumed, small, areas = hill(150.0)
     large = hill(190.0)[1]
-    found = from_counts(candidates, at_all(np.vstack([small[:2], large[:2]])), areas)
+    found = from_counts(assumed, at_all(np.vstack([small[:2], large[:2]])), areas)
     assert 150 < found.angstrom < 190
     assert SHAPE_ERROR + 0.01 < found.spread < 0.2
 
 
 def test_the_surest_of_which_there_are_enough_decide() -> None:
-    candidates, sure, areas = hill(240.0)
+    assumed, sure, areas = hill(240.0)
     unsure = hill(150.0)[1]
     counts = at_all(unsure)
     counts[:, 0] = sure
-    assert from_counts(candidates, counts, areas).angstrom == pytest.approx(240, rel=0.03)
-    assert from_counts(candidates, counts, areas).merit == SURE[0]
+    assert from_counts(assumed, counts, areas).angstrom == pytest.approx(240, rel=0.03)
+    assert from_counts(assumed, counts, areas).merit == SURE[0]
     at_the_end = hill(1000.0)[1]
     for useless in (0.2 * sure, at_the_end, np.vstack([hill(150.0)[1][:3], 1.5 * hill(500.0)[1][:1]])):
         counts[:, 0] = useless
-        found = from_counts(candidates, counts, areas)
+        found = from_counts(assumed, counts, areas)
         assert found.angstrom == pytest.approx(150, rel=0.03)
         assert found.merit == SURE[1]
 
 
 def test_a_level_that_just_has_enough_does_not_depend_on_one_block() -> None:
-    candidates, counts, areas = hill(191.0, n_blocks=24)
+    assumed, counts, areas = hill(191.0, n_blocks=24)
     share = np.array([0.2] + [0.8 / 23] * 23)[:, None]
-    nearest = candidates[counts[0].argmax()]
+    nearest = assumed[counts[0].argmax()]
     just_enough = 101 * (191 / nearest) ** 2 * share * counts / counts.max()  # one for each hundred squares of that diameter
-    assert from_counts(candidates, at_all(just_enough), 4 * areas).spread < 0.2
+    assert from_counts(assumed, at_all(just_enough), 4 * areas).spread < 0.2
 
 
 def test_an_estimate_is_by_heights() -> None:
-    pickers = make_pickers(candidate_diameters(), AUTO, "cpu", None)
+    pickers = make_pickers(assumed_diameters(), AUTO, "cpu", None)
     assert pickers[0].model.rescorer is None
     assert pickers[0].model.card.calibration == load_model("default").card.heights != {}
 
 
-def refused(candidates: np.ndarray, counts: np.ndarray, areas: np.ndarray) -> str:
+def refused(assumed: np.ndarray, counts: np.ndarray, areas: np.ndarray) -> str:
     with pytest.raises(GanpickError, match="give --diameter a number in Angstrom") as caught:
-        from_counts(candidates, at_all(counts), areas)
+        from_counts(assumed, at_all(counts), areas)
     return str(caught.value)
 
 
 def test_doubt_is_an_error_that_asks_for_a_number() -> None:
-    candidates, counts, areas = hill(191.0)
-    assert "too few particles are recognised" in refused(candidates, 0.2 * counts, areas)
-    assert "too few particles are recognised" in refused(candidates, counts, 100 * areas)
-    assert "the smallest fit best, so the true one may lie beyond" in refused(candidates[9:], counts[:, 9:], areas[:, 9:])
-    assert "the largest fit best, so the true one may lie beyond" in refused(candidates[:9], counts[:, :9], areas[:, :9])
-    assert "too small or too coarse" in refused(candidates[8:12], counts[:, 8:12], areas[:, 8:12])
+    assumed, counts, areas = hill(191.0)
+    assert "too few particles are recognised" in refused(assumed, 0.2 * counts, areas)
+    assert "too few particles are recognised" in refused(assumed, counts, 100 * areas)
+    assert "the smallest fit best, so the true one may lie beyond" in refused(assumed[9:], counts[:, 9:], areas[:, 9:])
+    assert "the largest fit best, so the true one may lie beyond" in refused(assumed[:9], counts[:, :9], areas[:, :9])
+    assert "too small or too coarse" in refused(assumed[8:12], counts[:, 8:12], areas[:, 8:12])
     apart = np.vstack([hill(150.0)[1][:3], 1.5 * hill(500.0)[1][:1]])
-    assert "parts of the micrographs disagree" in refused(candidates, apart, areas)
+    assert "parts of the micrographs disagree" in refused(assumed, apart, areas)
 
 
 @pytest.mark.parametrize(("diameter", "pixel_size"), [(120.0, 5.0), (350.0, 17.5)])

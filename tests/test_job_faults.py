@@ -43,8 +43,8 @@ from job_project import (
 )
 
 from relion_ganpick.core.files import TEMPORARY
+from relion_ganpick.formats.pick_files import State
 from relion_ganpick.model.weights import SHIPPED
-from relion_ganpick.relion.coordinates import State
 from relion_ganpick.relion.markers import ABORT_NOW
 from relion_ganpick.relion.worker import Worker
 

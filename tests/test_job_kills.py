@@ -32,7 +32,7 @@ from job_project import (
     wait_for,
 )
 
-from relion_ganpick.relion.coordinates import State, inspect_picks
+from relion_ganpick.formats.pick_files import State, inspect_picks
 from relion_ganpick.relion.markers import ABORT_NOW, SUCCESS
 
 pytestmark = pytest.mark.slow

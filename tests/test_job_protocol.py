@@ -32,9 +32,9 @@ from job_project import (
     write_star,
 )
 
-from relion_ganpick.core.diameter_record import WORKING_DIAMETER_FILE
-from relion_ganpick.core.picker import Picker
-from relion_ganpick.relion.coordinates import State, read_picks
+from relion_ganpick.formats.pick_files import State, read_picks
+from relion_ganpick.picking.diameter_record import WORKING_DIAMETER_FILE
+from relion_ganpick.picking.picker import Picker
 from relion_ganpick.relion.markers import ABORT_NOW, ABORTED, FAILURE, SUCCESS
 
 NAMES = [f"Micrographs/mic0{k}.mrc" for k in range(3)]

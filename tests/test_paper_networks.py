@@ -9,8 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from relion_ganpick.model.describe import deepest_path, describe, receptive_field
-from relion_ganpick.model.losses import (
+from relion_ganpick.model.describe import deepest_path, describe_networks, receptive_field
+from relion_ganpick.model.networks import PatchDiscriminator, UNetGenerator
+from relion_ganpick.model.paper_networks import PaperGenerator, PictureNorm, initialise
+from relion_ganpick.model.weights import Card
+from relion_ganpick.training.losses import (
     cross_entropy,
     cross_entropy_discriminator,
     cross_entropy_generator,
@@ -21,9 +24,6 @@ from relion_ganpick.model.losses import (
     mean_squared_discriminator,
     mean_squared_generator,
 )
-from relion_ganpick.model.networks import PatchDiscriminator, UNetGenerator
-from relion_ganpick.model.paper_networks import PaperGenerator, PictureNorm, initialise
-from relion_ganpick.model.weights import Card
 
 REAL, FAKE = torch.tensor([0.5, -0.2]), torch.tensor([0.1, -0.6])
 
@@ -197,13 +197,13 @@ def test_receptive_field_of_the_papers_generator_is_more_than_the_picture() -> N
 def test_description_counts_the_parameters_of_both_networks() -> None:
     network = {"kind": "paper", "width": 4, "levels": 5}
     card = Card("paper", "paper", network, {"discriminator_width": 4}, "", 0, {}, 0.0, {"raw": [0, 1], "score": [0, 1]})
-    generator, discriminator = describe(card)
+    generator, discriminator = describe_networks(card)
     n = sum(weight.numel() for weight in PaperGenerator(4, 5).parameters())
     assert generator.startswith(f"generator: {n} parameters, 10 convolutions in a row, receptive field ")
     n = sum(weight.numel() for weight in PatchDiscriminator(4).parameters())
     assert discriminator == f"discriminator: {n} parameters, 5 convolutions in a row, receptive field 70 x 70 pixels"
     unet = Card("x", "default", {"kind": "unet", "width": 4, "levels": 2}, {}, "", 0, {}, 0.0, {"raw": [0, 1], "score": [0, 1]})
-    (only,) = describe(unet)
+    (only,) = describe_networks(unet)
     # backwards: 1, 3, 5; 3, 5, 7; 4, 6, 8; 16, 18, 20; 40, 42, 44
     assert only.endswith("receptive field 44 x 44 pixels")
     assert only.startswith(f"generator: {sum(weight.numel() for weight in UNetGenerator(4, 2).parameters())} parameters")

@@ -16,15 +16,15 @@ import pytest
 import torch
 
 from relion_ganpick import Micrograph, Picker, PickSettings, load_model
+from relion_ganpick.adaptation.fine_tune import adapt
 from relion_ganpick.cli import main
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.localize import RegionSettings, regions
-from relion_ganpick.model.adapt import adapt
 from relion_ganpick.model.paper_networks import PaperGenerator
-from relion_ganpick.model.presets import PaperSettings
 from relion_ganpick.model.weights import Card, Model, save_model
 from relion_ganpick.synthesis.paper import make_pair
 from relion_ganpick.synthesis.scene import CLEAN, make_scene
+from relion_ganpick.training.presets import PaperSettings
 
 BENCHMARK = Path(__file__).resolve().parent.parent / "benchmarks" / "paper.py"
 WORDS = ["--width", "2", "--levels", "5", "--discriminator_width", "2", "--epochs", "2", "--pairs", "2", "--size", "32"]

@@ -14,11 +14,11 @@ from torch import nn
 from relion_ganpick import Picker, PickSettings
 from relion_ganpick.cli import main
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.model.paper_train import PaperTrainer
-from relion_ganpick.model.presets import PRESETS, PaperSettings, TrainSettings
-from relion_ganpick.model.run import TrainingRun
-from relion_ganpick.model.train import Trainer
 from relion_ganpick.synthesis.paper import make_pair
+from relion_ganpick.training.checkpoint import TrainingRun
+from relion_ganpick.training.paper_train import PaperTrainer
+from relion_ganpick.training.presets import PRESETS, PaperSettings, TrainSettings
+from relion_ganpick.training.train import Trainer
 
 CPU = torch.device("cpu")
 TINY = PaperSettings(

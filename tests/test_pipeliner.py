@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pipeliner_project import NODE_TYPE, in_project
 
-from relion_ganpick.core.adapt_options import AdaptOptions
+from relion_ganpick.adaptation.options import AdaptOptions
 from relion_ganpick.core.options import options_of
 from relion_ganpick.core.settings import PickSettings, RunSettings
 

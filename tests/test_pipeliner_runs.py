@@ -23,9 +23,9 @@ from pipeliner_project import (
     write_micrographs,
 )
 
-from relion_ganpick.core.adapt_options import Decision, write_decision
+from relion_ganpick.adaptation.options import Decision, write_decision
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.relion.coordinates import write_picks
+from relion_ganpick.formats.pick_files import write_picks
 from relion_ganpick.relion.generation import GENERATIONS
 from relion_ganpick.relion.names import pick_file, scores_file
 from relion_ganpick.relion.outputs import write_lists

@@ -14,10 +14,10 @@ from scipy.special import logit
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import PARTICLE_PX
-from relion_ganpick.core.surroundings import N_FEATURES, RINGS, describe
-from relion_ganpick.model.describe import describe as describe_networks
+from relion_ganpick.model.describe import describe_networks
 from relion_ganpick.model.networks import UNetGenerator
 from relion_ganpick.model.rescorer import Judged, Rescorer, fit_rescorer
+from relion_ganpick.model.surroundings import N_FEATURES, RINGS, features_of
 from relion_ganpick.model.weights import Card, Model, load_model, save_model
 
 STRAIGHT: dict[str, list[float]] = {"raw": [0.0, 1.0], "score": [0.0, 1.0]}
@@ -139,7 +139,7 @@ def test_merits_come_from_the_rescorer_and_then_the_curve(rescorer: Rescorer) ->
     model = Model(UNetGenerator(4, 2, 2), replace(CARD, calibration=half), rescorer)
     found = model.rescored(picks, picture, marked)
     np.testing.assert_array_equal(found.xy, picks.xy)
-    np.testing.assert_allclose(found.score, rescorer.score(describe(picks, picture, marked), picture.size / 256) / 2)
+    np.testing.assert_allclose(found.score, rescorer.score(features_of(picks, picture, marked), picture.size / 256) / 2)
     np.testing.assert_allclose(replace(model, rescorer=None).rescored(picks, picture, marked).score, [0.15, 0.45])
 
 
@@ -159,7 +159,7 @@ def test_features_are_what_they_say() -> None:
     picture = np.where(away < RINGS[2], 2.0, np.where(away < RINGS[5], -1.0, 0.0)).astype(np.float32)
     marker, dirt = np.where(away < 0.25, 1.0, 0.0).astype(np.float32), np.full(picture.shape, 0.04, np.float32)
     picks = Picks(np.array([70.0, 20.0]), np.array([60.0, 100.0]), np.array([0.8, 0.5]))
-    at, elsewhere = describe(picks, picture, np.stack([marker, dirt])).astype(float)
+    at, elsewhere = features_of(picks, picture, np.stack([marker, dirt])).astype(float)
     assert at[0] == pytest.approx(np.log(4))
     assert elsewhere[0] == 0
     np.testing.assert_allclose(at[1 : len(RINGS)], [2.0] * 2 + [-1.0] * 3 + [0.0] * (len(RINGS) - 6))
@@ -174,14 +174,14 @@ def test_features_do_not_mind_turning() -> None:
     picture, marked = rng.normal(size=(90, 90)).astype(np.float32), rng.random((2, 90, 90)).astype(np.float32)
     picks = Picks(np.array([10.0, 88.0]), np.array([44.0, 3.0]), np.array([0.5, 0.5]))
     turned = Picks(picks.y, 89 - picks.x, picks.score)
-    features = describe(picks, picture, marked)
-    again = describe(turned, np.rot90(picture).copy(), np.rot90(marked, axes=(1, 2)).copy())
+    features = features_of(picks, picture, marked)
+    again = features_of(turned, np.rot90(picture).copy(), np.rot90(marked, axes=(1, 2)).copy())
     np.testing.assert_allclose(again, features, atol=1e-5)
 
 
 def test_without_a_second_output_there_is_no_contamination() -> None:
     picture = np.zeros((60, 60), np.float32)
     picks = Picks(np.array([30.0]), np.array([30.0]), np.array([0.5]))
-    one = describe(picks, picture, np.ones((1, 60, 60), np.float32))
-    two = describe(picks, picture, np.stack([np.ones((60, 60), np.float32), np.zeros((60, 60), np.float32)]))
+    one = features_of(picks, picture, np.ones((1, 60, 60), np.float32))
+    two = features_of(picks, picture, np.stack([np.ones((60, 60), np.float32), np.zeros((60, 60), np.float32)]))
     np.testing.assert_array_equal(one, two)

@@ -17,10 +17,11 @@ from job_project import GOLDEN, JOB
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import TEMPORARY, leftovers
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.relion.coordinates import State, digest, inspect_picks, read_picks, write_picks
+from relion_ganpick.formats.micrographs_star import MicrographEntry, read_micrographs
+from relion_ganpick.formats.pick_files import State, digest, inspect_picks, read_picks, write_picks
 from relion_ganpick.relion.generation import GENERATIONS, find_generation, star_text
-from relion_ganpick.relion.inputs import MicrographEntry, read_micrographs
-from relion_ganpick.relion.names import inside_stem, micrograph_stem, pick_file, scores_file
+from relion_ganpick.relion.inputs import read_input
+from relion_ganpick.relion.names import inside_stem, pick_file, pipeline_stem, scores_file
 from relion_ganpick.relion.outputs import write_lists, write_manual_pick_settings
 
 MANY_TIMES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -70,7 +71,7 @@ def test_parent_folders_are_followed_for_relion_3_1_only() -> None:
 def test_stem_never_loses_a_folder(parts: list[str], job: str, extension: str) -> None:
     tree = "/".join(parts)
     assume(job or not re.search(r"(^|/)job\d{3}[^/]*/", tree))
-    assert micrograph_stem(job + tree + extension) == tree
+    assert pipeline_stem(job + tree + extension) == tree
     assert pick_file(JOB, job + tree + extension) == f"{JOB}{tree}_autopick.star"
 
 
@@ -349,7 +350,7 @@ def test_name_that_stands_there_twice_counts_once(tmp_path: Path) -> None:
 def test_micrographs_that_would_share_a_coordinate_file_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
     path = star(tmp_path, "data_micrographs\n\nloop_\n_rlnMicrographName #1\n_rlnOpticsGroup #2\n{} 1\n{} 1\n\n".format(*names))
     with pytest.raises(GanpickError, match=f"{names[0]} and {names[1]} would share one coordinate file"):
-        read_micrographs(path)
+        read_input(path)
 
 
 def with_pixel_size(value: object, table: str = TABLE) -> str:

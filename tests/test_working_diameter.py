@@ -27,17 +27,17 @@ from job_project import (
 
 from relion_ganpick import Picker, tuned
 from relion_ganpick.cli import main
-from relion_ganpick.core import working_diameter
-from relion_ganpick.core.diameter_record import WORKING_DIAMETER_FILE
-from relion_ganpick.core.engine import Task
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.evaluate import evaluate
 from relion_ganpick.core.micrograph import Micrograph
 from relion_ganpick.core.settings import PickSettings
-from relion_ganpick.core.working_diameter import (
+from relion_ganpick.picking import working_diameter
+from relion_ganpick.picking.diameter_record import WORKING_DIAMETER_FILE
+from relion_ganpick.picking.stream import Task
+from relion_ganpick.picking.working_diameter import (
     FEWEST_EXPECTED,
     LEAST_GAIN,
-    candidate_factors,
+    assumed_factors,
     choose,
     expected_particles,
     with_working_diameter,
@@ -46,7 +46,7 @@ from relion_ganpick.synthesis.scene import CLEAN, Scene, make_scene
 
 TRUE, PIXEL_SIZE, SIDE = 160.0, 8.0, 360
 GIVEN = 1.65 * DIAMETER
-ASSUMED = 100 * candidate_factors()
+ASSUMED = 100 * assumed_factors()
 NAMES = ["Micrographs/mic00.mrc", "Micrographs/mic01.mrc", "Micrographs/mic02.mrc"]
 
 
@@ -77,7 +77,7 @@ def expected(**at: float) -> np.ndarray:
 
 
 def test_factors_lie_evenly_around_one() -> None:
-    factors = candidate_factors()
+    factors = assumed_factors()
     assert factors[len(factors) // 2] == 1
     np.testing.assert_allclose(factors * factors[::-1], 1)
     assert 1.3 < factors[-1] < 1.35
@@ -144,7 +144,7 @@ def test_full_micrographs_decide_sooner(micrograph: Micrograph, monkeypatch: pyt
         monkeypatch.setattr(working_diameter, "expected_particles", expect)
         found = tuned(picker(100.0), [micrograph] * 9)
         assert len(seen) == looked_at
-        assert found.settings.working_diameter_angstrom == round(100 * candidate_factors()[-1], 1)
+        assert found.settings.working_diameter_angstrom == round(100 * assumed_factors()[-1], 1)
 
 
 @pytest.mark.parametrize("wrong", [0.75, 1.33])
@@ -243,7 +243,7 @@ def test_job_says_and_records_what_it_assumes(job: tuple[Path, Ended]) -> None:
     assert found["diameter"] == pytest.approx(GIVEN)
     assert found["angstrom"] < 0.9 * GIVEN
     assert found["micrographs"] == NAMES[:2]
-    assert len(found["candidates"]) == len(found["expected"]) == len(candidate_factors())
+    assert len(found["assumed"]) == len(found["expected"]) == len(assumed_factors())
     said = re.search(
         rf"working diameter {found['angstrom']:g} A: (\d+) particles expected in 2 micrographs, (\d+) at the", ended.out
     )

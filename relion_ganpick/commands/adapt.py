@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from relion_ganpick.core.adapt_options import MOST_MICROGRAPHS
+from relion_ganpick.adaptation.options import MOST_LEARNED_FROM
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.options import add_options, settings_from
 from relion_ganpick.core.settings import PickSettings, RunSettings
@@ -26,7 +26,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     parser.add_argument("--in_mics", type=Path, required=True, metavar="STAR", help="micrographs STAR file")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the adapted model")
-    parser.add_argument("--most", type=int, default=MOST_MICROGRAPHS, help=f"micrographs to use (default: {MOST_MICROGRAPHS})")
+    parser.add_argument("--most", type=int, default=MOST_LEARNED_FROM, help=f"micrographs to use (default: {MOST_LEARNED_FROM})")
     parser.add_argument("--rounds", type=int, default=argparse.SUPPRESS, help="rounds of learning (default: 1)")
     parser.add_argument("--steps", type=int, default=argparse.SUPPRESS, help="updates in each round (default: 500)")
     parser.add_argument("--seed", type=int, default=argparse.SUPPRESS, help="names the random streams (default: 1)")
@@ -42,12 +42,12 @@ def run(namespace: argparse.Namespace) -> int:
     import cv2
     import torch
 
-    from relion_ganpick.core.adaptation import adapted_model, check_adaptable, prepared_pictures, settings_of, spread
-    from relion_ganpick.core.auto_diameter import preferred, resolve_diameter
-    from relion_ganpick.core.engine import Task
-    from relion_ganpick.core.picker import Picker
-    from relion_ganpick.core.working_diameter import with_working_diameter
-    from relion_ganpick.relion.inputs import read_micrographs
+    from relion_ganpick.adaptation.choice import adapted_model, check_adaptable, prepared_pictures, settings_of, spread
+    from relion_ganpick.formats.micrographs_star import read_micrographs
+    from relion_ganpick.picking.auto_diameter import preferred, resolve_diameter
+    from relion_ganpick.picking.picker import Picker
+    from relion_ganpick.picking.stream import Task
+    from relion_ganpick.picking.working_diameter import with_working_diameter
 
     changes = {name: getattr(namespace, name) for name in ("rounds", "steps", "seed") if name in namespace}
     for name, value in (changes | {"most": namespace.most}).items():

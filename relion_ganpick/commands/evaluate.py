@@ -70,7 +70,7 @@ def run(namespace: argparse.Namespace) -> int:
 def _items(namespace: argparse.Namespace) -> Items:
     """Read picks, reference centres and reach in pixels by micrograph."""
     from relion_ganpick.core.picks import Picks
-    from relion_ganpick.core.reference import read_coordinates, without_ignored
+    from relion_ganpick.formats.coordinates import read_coordinates, without_ignored
 
     picked, truth = read_coordinates(namespace.picks), read_coordinates(namespace.truth)
     lost = [name for name in picked if name not in truth]

@@ -67,12 +67,12 @@ def verify_models(namespace: argparse.Namespace) -> int:
 
 def show_model(namespace: argparse.Namespace) -> int:
     """Print the card beside a model's weights, and the size and reach of its networks."""
-    from relion_ganpick.model.describe import describe
+    from relion_ganpick.model.describe import describe_networks
     from relion_ganpick.model.weights import find_model, read_card
 
     path: Path = find_model(namespace.name)
     card = read_card(path)
     print(path)
     print(path.with_suffix(".json").read_text(), end="")
-    print("\n".join(describe(card)))
+    print("\n".join(describe_networks(card)))
     return 0

@@ -45,8 +45,8 @@ def add_setting(parser: argparse._ArgumentGroup, name: str, text: str, defaults:
 
 def find_backgrounds(star: str, settings: PairSettings, picture: Path) -> list[Grey]:
     """Find areas without particles in the micrographs of a STAR file, and say where they are shown."""
-    from relion_ganpick.relion.inputs import read_micrographs
-    from relion_ganpick.synthesis.backgrounds import find_areas, locate_files
+    from relion_ganpick.commands.backgrounds import find_areas, locate_files
+    from relion_ganpick.formats.micrographs_star import read_micrographs
 
     path = Path(star)
     files = locate_files([entry.name for entry in read_micrographs(path)], path)

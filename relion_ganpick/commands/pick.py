@@ -16,9 +16,9 @@ from relion_ganpick.core.settings import PickSettings, RunSettings
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from relion_ganpick.core.engine import Result, Task
-    from relion_ganpick.core.picker import Picker
     from relion_ganpick.core.picks import Picks
+    from relion_ganpick.picking.picker import Picker
+    from relion_ganpick.picking.stream import Result, Task
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,13 +44,14 @@ def run(namespace: argparse.Namespace) -> int:
     import cv2
     import torch
 
-    from relion_ganpick.core.auto_diameter import preferred, resolve_diameter
-    from relion_ganpick.core.engine import Task, stream
-    from relion_ganpick.core.picker import Picker
-    from relion_ganpick.core.summary import Summary, counts_above
-    from relion_ganpick.core.working_diameter import with_working_diameter
-    from relion_ganpick.relion.coordinates import write_picks
+    from relion_ganpick.core.picks import counts_above
+    from relion_ganpick.formats.pick_files import write_picks
+    from relion_ganpick.picking.auto_diameter import preferred, resolve_diameter
+    from relion_ganpick.picking.picker import Picker
+    from relion_ganpick.picking.stream import Task, stream
+    from relion_ganpick.picking.working_diameter import with_working_diameter
     from relion_ganpick.report.overlays import which_overlays
+    from relion_ganpick.report.summary import Summary
 
     torch.set_num_threads(how.j)
     cv2.setNumThreads(how.j)

@@ -55,7 +55,7 @@ def run(namespace: argparse.Namespace) -> int:
 
 
 def _pairs(namespace: argparse.Namespace) -> int:
-    from relion_ganpick.synthesis.pair_files import write_pairs
+    from relion_ganpick.commands.pair_files import write_pairs
 
     given = vars(namespace)
     changes = {name: given[name] for name in (*PAIR_TEXTS, "seed") if name in given}

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from relion_ganpick.commands.pair_options import BACKGROUNDS, PAIR_TEXTS, add_setting, find_backgrounds
 from relion_ganpick.commands.scene_option import add_scene_option, read_scene
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.model.presets import ADVERSARIAL_LOSSES, PRESETS, PaperSettings, TrainSettings
+from relion_ganpick.training.presets import ADVERSARIAL_LOSSES, PRESETS, PaperSettings, TrainSettings
 
 if TYPE_CHECKING:
     import torch
 
-    from relion_ganpick.model.paper_train import PaperTrainer
-    from relion_ganpick.model.train import Trainer
+    from relion_ganpick.training.paper_train import PaperTrainer
+    from relion_ganpick.training.train import Trainer
 
 TEXTS = {
     "width": "channels of the generator's first level",
@@ -85,7 +85,7 @@ def run(namespace: argparse.Namespace) -> int:
         raise GanpickError(f"{checkpoint}: a training run is already here; give --resume to go on with it, or another --out")
 
     from relion_ganpick.core.device import find_device
-    from relion_ganpick.model.train import Trainer
+    from relion_ganpick.training.train import Trainer
 
     device = find_device(namespace.device)
     namespace.out.mkdir(parents=True, exist_ok=True)
@@ -128,8 +128,8 @@ def _trainer(
     settings: TrainSettings | PaperSettings, namespace: argparse.Namespace, device: torch.device
 ) -> Trainer | PaperTrainer:
     """Set up the run; the paper's is in float32, as its layers normalise by very few values."""
-    from relion_ganpick.model.paper_train import PaperTrainer
-    from relion_ganpick.model.train import Trainer
+    from relion_ganpick.training.paper_train import PaperTrainer
+    from relion_ganpick.training.train import Trainer
 
     bfloat16 = isinstance(settings, TrainSettings) and _has_bfloat16(device)
     print(f"device {device}, {'bfloat16' if bfloat16 else 'float32'}", flush=True)

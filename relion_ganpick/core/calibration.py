@@ -1,11 +1,11 @@
 """From the height of a marker to a figure of merit that says how likely the pick is to be right.
 
-What is fitted on held-out synthetic scenes (`model.validate.calibrate`): where the model has one, a rescorer, which judges the
+What is fitted on held-out synthetic scenes (`training.validate.calibrate`): where the model has one, a rescorer, which judges the
 candidates of a micrograph beside each other (`model.rescorer`), and a monotone curve, which makes a score the share of
-picks that are right. A rescorer forgives a diameter that is a little wrong; where that is what is asked for, as in
-`core.diameter`, the heights alone count (`model.validate.calibrate_heights`): a curve, and an empirical-Bayes correction by what
-else is in the micrograph: where many sure particles are, a faint one is likely to be one more of them; where there is hardly
-any, it is likely to be noise.
+picks that are right. A rescorer forgives a diameter that is a little wrong. Where that is what is asked for, as in
+`picking.diameter`, the heights alone count (`training.validate.calibrate_heights`): a curve, and an empirical-Bayes
+correction by what else is in the micrograph: where many sure particles are, a faint one is likely to be one more of them;
+where there is hardly any, it is likely to be noise.
 """
 
 from __future__ import annotations

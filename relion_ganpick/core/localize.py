@@ -15,8 +15,6 @@ MARKER_RADIUS = 0.25
 SMOOTHING = 0.1
 FLOOR = 0.05
 
-LOCALIZATIONS = ("peaks", "regions")
-
 
 @dataclass(frozen=True)
 class RegionSettings:

@@ -8,6 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+THRESHOLDS = tuple(k / 10 for k in range(1, 10))
+
+
+def counts_above(scores: NDArray[np.float64]) -> tuple[int, ...]:
+    """Count the scores at or above 0.1, 0.2 ... 0.9."""
+    return tuple(int((scores >= cut).sum()) for cut in THRESHOLDS)
+
 
 @dataclass(frozen=True)
 class Picks:

@@ -20,11 +20,11 @@ class PickSettings:
     Attributes
     ----------
     diameter
-        Longest extent of the particle in Angstrom; "auto" where it is to be estimated (`core.auto_diameter`) before a
+        Longest extent of the particle in Angstrom; "auto" where it is to be estimated (`picking.auto_diameter`) before a
         `Picker` is made.
     working_diameter
         Diameter in Angstrom that the network is to take the particle's for; "auto" where it is to be chosen
-        (`core.working_diameter`) before a `Picker` is made, which else takes ``diameter``.
+        (`picking.working_diameter`) before a `Picker` is made, which else takes ``diameter``.
     threshold
         Smallest figure of merit of a pick, in [0, 1]; None takes the one on the model's card.
     min_distance
@@ -143,7 +143,7 @@ class PickSettings:
             If it is still to be estimated.
         """
         if self.diameter is None or isinstance(self.diameter, str):
-            raise GanpickError("diameter auto: estimate it before you pick, with relion_ganpick.core.auto_diameter")
+            raise GanpickError("diameter auto: estimate it before you pick, with relion_ganpick.picking.auto_diameter")
         return self.diameter
 
     @property

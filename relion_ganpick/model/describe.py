@@ -45,7 +45,7 @@ def receptive_field(path: Iterable[nn.Module]) -> int:
     return side
 
 
-def describe(card: Card) -> list[str]:
+def describe_networks(card: Card) -> list[str]:
     """Say in a line for each network of a model how many parameters it has and how far it sees."""
     networks = {"generator": build_generator(card.network)}
     width = card.training.get("discriminator_width")

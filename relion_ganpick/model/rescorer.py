@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from relion_ganpick.core.calibration import SPARSE
-from relion_ganpick.core.surroundings import N_FEATURES
+from relion_ganpick.model.surroundings import N_FEATURES
 
 Features = NDArray[np.float32]
 

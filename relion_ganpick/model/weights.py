@@ -20,10 +20,10 @@ from relion_ganpick.core.calibration import calibrated
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import PARTICLE_PX
-from relion_ganpick.core.surroundings import describe
 from relion_ganpick.model.networks import UNetGenerator
 from relion_ganpick.model.paper_networks import PaperGenerator
 from relion_ganpick.model.rescorer import Rescorer
+from relion_ganpick.model.surroundings import features_of
 from relion_ganpick.version import __version__
 
 Image = NDArray[np.float32]
@@ -107,7 +107,7 @@ class Model:
             (c, h, w) float32, what the generator made of it.
         """
         area = picture.size / PARTICLE_PX**2
-        score = picks.score if self.rescorer is None else self.rescorer.score(describe(picks, picture, marked), area)
+        score = picks.score if self.rescorer is None else self.rescorer.score(features_of(picks, picture, marked), area)
         return Picks(picks.x, picks.y, calibrated(score, self.card.calibration, area))
 
     def by_heights(self) -> Model:

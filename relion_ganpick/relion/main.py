@@ -132,11 +132,11 @@ def _carry_out(folder: JobFolder, options: JobOptions) -> str:
     """Check, start the worker, wait for its end or for a wish to stop, and declare what is there."""
     from relion_ganpick.core.files import leftovers
     from relion_ganpick.relion.generation import find_generation
-    from relion_ganpick.relion.inputs import read_micrographs
+    from relion_ganpick.relion.inputs import read_input
     from relion_ganpick.relion.outputs import write_lists
 
     generation = find_generation(folder.path / "job.star", options.relion_version)
-    entries = read_micrographs(Path(options.in_mics), options.run.angpix)
+    entries = read_input(Path(options.in_mics), options.run.angpix)
     for note in options.notes:
         print(f"note: {note}", flush=True)
     without = sum(entry.pixel_size is None for entry in entries)
@@ -166,7 +166,7 @@ def _carry_out(folder: JobFolder, options: JobOptions) -> str:
 
 def _size_circles(folder: JobFolder, pick: PickSettings, pixel_size: float | None, generation: Generation) -> None:
     """Tell the project's Display how large the particles are, as soon as that is known."""
-    from relion_ganpick.core.diameter_record import DIAMETER_FILE, read_record
+    from relion_ganpick.picking.diameter_record import DIAMETER_FILE, read_record
     from relion_ganpick.relion.outputs import write_manual_pick_settings
 
     diameter = read_record(folder.path / DIAMETER_FILE) if pick.diameter == AUTO else pick.diameter_angstrom

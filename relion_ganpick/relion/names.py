@@ -8,7 +8,7 @@ PICK_NAME = "autopick"
 _JOB = re.compile(r"(?:^|/)job[0-9]{3}[^/]*/")
 
 
-def micrograph_stem(micrograph: str) -> str:
+def pipeline_stem(micrograph: str) -> str:
     """Cut the job's folder and the extension off a micrograph's name, as RELION's decomposePipelineFileName does.
 
     ``MotionCorr/job025/Movies/day1/movA.mrc`` becomes ``Movies/day1/movA``; a name without a job's folder stays whole.
@@ -33,7 +33,7 @@ def pick_file(output: str, micrograph: str, keep_inside: bool = True) -> str:
         Replace ``..`` so that the file cannot leave the job's folder. RELION 3.1 looks for it outside;
         RELION 4 and 5 are told where it is.
     """
-    stem = micrograph_stem(micrograph)
+    stem = pipeline_stem(micrograph)
     if keep_inside:
         stem = "/".join("__" if part == ".." else part for part in stem.split("/"))
     return f"{output}{stem}_{PICK_NAME}.star"
@@ -41,7 +41,7 @@ def pick_file(output: str, micrograph: str, keep_inside: bool = True) -> str:
 
 def inside_stem(micrograph: str) -> str:
     """Stem that stays below whatever folder it is put in: without ``..`` and without a slash at its start."""
-    return "/".join("__" if part == ".." else part for part in micrograph_stem(micrograph).split("/")).lstrip("/")
+    return "/".join("__" if part == ".." else part for part in pipeline_stem(micrograph).split("/")).lstrip("/")
 
 
 def scores_file(output: str, micrograph: str) -> str:

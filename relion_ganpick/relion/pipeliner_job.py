@@ -30,7 +30,7 @@ from pipeliner.pipeliner_job import PipelinerCommand, PipelinerJob, Ref
 from pipeliner.results_display_objects import ResultsDisplayObject
 from pipeliner.starfile_handler import StarFile
 
-from relion_ganpick.core.adapt_options import FOLDER, AdaptOptions, read_decision
+from relion_ganpick.adaptation.options import FOLDER, AdaptOptions, read_decision
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.options import Option, options_of
 from relion_ganpick.core.settings import PickSettings, RunSettings

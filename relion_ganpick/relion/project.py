@@ -16,7 +16,7 @@ import starfile
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import PARTICLE_PX
-from relion_ganpick.relion.coordinates import write_picks
+from relion_ganpick.formats.pick_files import write_picks
 from relion_ganpick.synthesis.imaging import Optics
 from relion_ganpick.synthesis.molecules import KINDS, random_molecule
 from relion_ganpick.synthesis.scene import CLEAN, Scene, SceneSettings, make_scene

@@ -21,19 +21,19 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from relion_ganpick.core.adapt_options import FOLDER, AdaptOptions
-from relion_ganpick.core.auto_diameter import preferred, resolve_diameter
-from relion_ganpick.core.engine import Result, Task, stream
+from relion_ganpick.adaptation.options import FOLDER, AdaptOptions
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import read_micrograph
-from relion_ganpick.core.picker import Picker
-from relion_ganpick.core.picks import Picks
+from relion_ganpick.core.picks import Picks, counts_above
 from relion_ganpick.core.settings import PickSettings, RunSettings
-from relion_ganpick.core.summary import Summary, counts_above
-from relion_ganpick.core.working_diameter import with_working_diameter
-from relion_ganpick.relion.coordinates import FileState, State, digest, inspect_picks, read_picks, write_picks
+from relion_ganpick.formats.pick_files import FileState, State, digest, inspect_picks, read_picks, write_picks
+from relion_ganpick.picking.auto_diameter import preferred, resolve_diameter
+from relion_ganpick.picking.picker import Picker
+from relion_ganpick.picking.stream import Result, Task, stream
+from relion_ganpick.picking.working_diameter import with_working_diameter
 from relion_ganpick.relion.names import inside_stem, pick_file, scores_file
 from relion_ganpick.report.overlays import which_overlays, write_overlay
+from relion_ganpick.report.summary import Summary
 from relion_ganpick.version import __version__
 
 
@@ -107,13 +107,13 @@ class Worker:
 
         Micrographs that cannot be read are left out without a word here: picking has a line for each of them.
         """
-        from relion_ganpick.core.adaptation import Candidates, choose_model, prepared_pictures
+        from relion_ganpick.adaptation.choice import JobMicrographs, choose_model, prepared_pictures
 
         def read(chosen: Sequence[int]) -> Iterator[NDArray[np.float32]]:
             micrographs = [(Path(self.names[k]), self.pixel_sizes[self.names[k]]) for k in chosen]
             return prepared_pictures(picker, micrographs, lambda _: None)
 
-        candidates = Candidates(self.names, self.first_pixel_size, read)
+        candidates = JobMicrographs(self.names, self.first_pixel_size, read)
         model = choose_model(picker, candidates, self.adapt_options, Path(self.output + FOLDER), self.say, complain)
         if model is not picker.model:
             settings = replace(picker.settings, threshold=self.threshold)  # each model has a threshold of its own

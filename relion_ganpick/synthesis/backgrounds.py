@@ -6,18 +6,13 @@ particles, tell how strong a blob of noise is. Areas are the largest squares in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from relion_ganpick.core.equalise import PAPER_SIDE, Grey, preprocess, to_grey
-from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.frame import find_image_area
-from relion_ganpick.core.micrograph import read_micrograph
 from relion_ganpick.core.preprocess import resize
 
 Image = NDArray[np.float32]
@@ -26,8 +21,6 @@ LARGEST = 127
 QUANTILE = 0.9
 MOST_SHIFT, LEAST_SPREAD, MOST_SPREAD = 0.75, 0.4, 1.25
 MOST_PER_MICROGRAPH = 4
-MOST_MICROGRAPHS = 24
-DRAWN = 6
 
 
 @dataclass(frozen=True)
@@ -108,69 +101,6 @@ def particle_free_areas(pixels: Image, diameters: tuple[int, int], most: int = M
     return chosen
 
 
-def find_areas(files: Sequence[Path], diameters: tuple[int, int], picture: Path, bright: bool = False) -> list[Grey]:
-    """Find areas without particles in micrographs, and show them in a picture.
-
-    Parameters
-    ----------
-    files
-        Micrographs; of more than 24, as many are taken evenly.
-    diameters
-        Smallest and largest diameter of a particle when a micrograph is 512 pixels wide.
-    picture
-        PNG to write: the first micrographs with squares around the areas, and the areas beside them.
-    bright
-        Particles are bright.
-
-    Returns
-    -------
-    The areas, (512, 512) uint8 each.
-
-    Raises
-    ------
-    GanpickError
-        If a micrograph cannot be read or none holds such an area.
-    """
-    every = max(len(files) / MOST_MICROGRAPHS, 1.0)
-    found: list[Area] = []
-    rows: list[Grey] = []
-    for path in [files[int(k * every)] for k in range(min(len(files), MOST_MICROGRAPHS))]:
-        pixels = read_micrograph(path).pixels
-        frame = find_image_area(pixels)
-        inside = pixels[frame.top : frame.bottom, frame.left : frame.right]
-        inside = -inside if bright else inside
-        areas = particle_free_areas(inside, diameters)
-        found += areas
-        if len(rows) < DRAWN and (areas or len(files) <= DRAWN):
-            rows.append(_row(inside, areas))
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(picture), np.vstack(rows) if rows else np.zeros((8, 8), np.uint8))
-    if not found:
-        raise GanpickError(
-            f"no area without particles was found in {len(files)} micrographs (smallest to largest particle: {diameters[0]} to "
-            f"{diameters[1]} pixels of 512): give more micrographs or another --shape_diameter, or leave --backgrounds away"
-        )
-    return [area.grey for area in found]
-
-
-def locate_files(names: Iterable[str], star: Path) -> list[Path]:
-    """Find the micrographs that a STAR file names, relative to here or to a folder above the STAR file.
-
-    Raises
-    ------
-    GanpickError
-        If one is nowhere.
-    """
-    files = []
-    for name in names:
-        bases = (Path(), *star.absolute().parents)
-        path = next((base / name for base in bases if (base / name).is_file()), None)
-        if path is None:
-            raise GanpickError(f"{star}: names {name}, which is not there; call from the project's folder")
-        files.append(path)
-    return files
-
-
 def _ordinary(square: Grey, grey: Grey) -> bool:
     """Tell whether a square has about the mean and the spread of the whole picture."""
     spread = float(grey.std())
@@ -185,15 +115,3 @@ def _cut(pixels: Image, left: int, top: int, side: int) -> Grey:
     rows = slice(top * height // PAPER_SIDE, (top + side) * height // PAPER_SIDE)
     columns = slice(left * width // PAPER_SIDE, (left + side) * width // PAPER_SIDE)
     return preprocess(pixels[rows, columns])
-
-
-def _row(pixels: Image, areas: list[Area]) -> Grey:
-    """Draw a micrograph with its areas, and the areas in a square of two by two, (512, 1024) uint8."""
-    drawn = preprocess(pixels)
-    beside = np.full((PAPER_SIDE, PAPER_SIDE), 255, np.uint8)
-    half = PAPER_SIDE // 2
-    for k, area in enumerate(areas[:4]):
-        cv2.rectangle(drawn, (area.left, area.top), (area.left + area.side - 1, area.top + area.side - 1), 255, 2)
-        y, x = half * (k // 2), half * (k % 2)
-        beside[y : y + half, x : x + half] = cv2.resize(area.grey, (half, half), interpolation=cv2.INTER_AREA)
-    return np.hstack([drawn, beside])

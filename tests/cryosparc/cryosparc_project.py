@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from standin_world import EMAIL, LICENSE, PASSWORD, World, exposure_dataset
 
-from cryosparc_tool import retry
-from cryosparc_tool.power import RatedPicks
-from relion_ganpick.core.engine import Result, Task
+from cryosparc_tool.data.power import RatedPicks
+from cryosparc_tool.server import retry
+from relion_ganpick.picking.stream import Result, Task
 
 SHAPE = (40, 56)
 PIXEL_SIZE = 2.5
@@ -75,7 +75,7 @@ def fake_picking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("relion_ganpick.model.weights.read_card", lambda _: card)
     monkeypatch.setattr("cryosparc_tool.run.stream", fake_stream)
     monkeypatch.setattr("cryosparc_tool.run.RatingPicker", FakePicker)
-    monkeypatch.setattr("relion_ganpick.core.picker.Picker", FakePicker)
+    monkeypatch.setattr("relion_ganpick.picking.picker.Picker", FakePicker)
     monkeypatch.setattr(retry, "WAITS", (0.0, 0.0))
 
 

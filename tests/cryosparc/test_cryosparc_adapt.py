@@ -18,7 +18,7 @@ from standin_world import PROJECT, SOURCE, World, exposure_dataset
 from cryosparc_tool.main import main
 from cryosparc_tool.options import JobSettings
 from cryosparc_tool.plan import Plan
-from relion_ganpick.core.adapt_options import AdaptOptions
+from relion_ganpick.adaptation.options import AdaptOptions
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.settings import RunSettings
 

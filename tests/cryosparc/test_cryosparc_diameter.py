@@ -14,11 +14,11 @@ from standin5 import Server5
 from standin_world import PROJECT, SOURCE, World
 
 from cryosparc_tool.main import main
-from relion_ganpick.core import auto_diameter, working_diameter
-from relion_ganpick.core.diameter_record import DIAMETER_FILE, WORKING_DIAMETER_FILE, DiameterEstimate
-from relion_ganpick.core.engine import Task
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import Micrograph
+from relion_ganpick.picking import auto_diameter, working_diameter
+from relion_ganpick.picking.diameter_record import DIAMETER_FILE, WORKING_DIAMETER_FILE, DiameterEstimate
+from relion_ganpick.picking.stream import Task
 
 pytestmark = pytest.mark.cryosparc(5)
 WORDS = ["--project", PROJECT, "--workspace", "W1", "--job", SOURCE, "--diameter", "auto"]

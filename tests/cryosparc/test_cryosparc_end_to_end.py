@@ -47,7 +47,7 @@ class Picked:
 @pytest.fixture(scope="module")
 def picked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Picked]:
     """Run cryosparc_ganpick and relion_ganpick, each as a user would, on one simulated project."""
-    from cryosparc_tool.versions import client_version
+    from cryosparc_tool.server.versions import client_version
 
     root = tmp_path_factory.mktemp("end_to_end")
     project = root / "project"
@@ -82,7 +82,7 @@ def saved(picked: Picked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> di
     """(n, 3) x, y in pixels and score of each micrograph, read back from the server with the client."""
     from cryosparc.tools import CryoSPARC
 
-    from cryosparc_tool.versions import client_version
+    from cryosparc_tool.server.versions import client_version
 
     login(monkeypatch, tmp_path)
     if client_version().major == 5:

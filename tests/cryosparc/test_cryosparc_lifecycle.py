@@ -19,10 +19,10 @@ from cryosparc_project import fake_picking, fake_stream, make_world
 from standin5 import Server5
 from standin_world import PROJECT, SOURCE, Fault, World
 
-from cryosparc_tool.lifecycle import StoppedError
 from cryosparc_tool.main import main
 from cryosparc_tool.options import JobSettings
 from cryosparc_tool.plan import Plan
+from cryosparc_tool.server.lifecycle import StoppedError
 from relion_ganpick.core.settings import RunSettings
 
 pytestmark = pytest.mark.cryosparc(5)
@@ -237,7 +237,7 @@ def test_full_disk_fails_the_job(server: Server5, monkeypatch: pytest.MonkeyPatc
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("cryosparc_tool.local.np.save", full)
+    monkeypatch.setattr("cryosparc_tool.data.local.np.save", full)
     assert pick(server) == 1
     (job,) = server.world.external_jobs()
     assert job.status == "failed"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,15 +18,15 @@ from standin5 import Server5
 from standin47 import Server47
 from standin_world import EMAIL, PASSWORD, PROJECT, SOURCE, TOKEN, World
 
-from cryosparc_tool import versions
 from cryosparc_tool.console import HIDDEN, Console
 from cryosparc_tool.main import main
+from cryosparc_tool.server import versions
 
 pytestmark = [
     pytest.mark.cryosparc,
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-MAJOR = versions.client_version().major if versions.is_installed() else 0
+MAJOR = versions.client_version().major if find_spec("cryosparc") else 0
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from relion_ganpick.commands import check_orientation
-from relion_ganpick.commands.check_orientation import ORIENTATIONS, Fit, read_any, verdict
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.orientation import ORIENTATIONS, Fit, verdict
+from relion_ganpick.formats.any_coordinates import read_any
 from relion_ganpick.relion.project import ProjectSettings, write_project
 
 SETTINGS = ProjectSettings(n=2, width=400, height=400, angpix=5.0, diameter=120.0, seed=2, clean=True)

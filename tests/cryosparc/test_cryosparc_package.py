@@ -70,7 +70,7 @@ def test_missing_client_names_the_command_that_installs_it(tmp_path: Path) -> No
     """Without cryosparc-tools the option page works, and a run says what to do."""
     code = (
         "from importlib.metadata import PackageNotFoundError\n"
-        "from cryosparc_tool import main, versions\n"
+        "from cryosparc_tool import main\nfrom cryosparc_tool.server import versions\n"
         "def missing(name): raise PackageNotFoundError(name)\n"
         "versions.version = missing\n"
         "words = '--url http://localhost:1 --project P1 --job J1 --diameter 9 --dry_run'\n"

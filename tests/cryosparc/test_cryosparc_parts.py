@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from cryosparc_tool.console import Console
-from cryosparc_tool.coordinates import Coordinates
-from cryosparc_tool.dataset import FIELDS, all_fields, pick_columns
-from cryosparc_tool.exposures import Exposure, choose_output
-from cryosparc_tool.files import MicrographFiles, MissingError
-from cryosparc_tool.interface import SourceOutput
-from cryosparc_tool.power import RatedPicks, RatingPicker, local_power
+from cryosparc_tool.data.coordinates import Coordinates
+from cryosparc_tool.data.dataset import FIELDS, all_fields, pick_columns
+from cryosparc_tool.data.exposures import Exposure, choose_output
+from cryosparc_tool.data.files import MicrographFiles, MissingError
+from cryosparc_tool.data.power import RatedPicks, RatingPicker, local_power
+from cryosparc_tool.server.interface import SourceOutput
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import Micrograph
 from relion_ganpick.core.settings import PickSettings

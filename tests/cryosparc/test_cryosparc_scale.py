@@ -29,8 +29,8 @@ import numpy as np
 import cryosparc_project as project
 import cryosparc_tool.run as run
 from cryosparc_tool.main import main
-from cryosparc_tool.power import RatedPicks
-from relion_ganpick.core.engine import Result
+from cryosparc_tool.data.power import RatedPicks
+from relion_ganpick.picking.stream import Result
 
 def stream(tasks, *_):
     rng = np.random.default_rng(1)

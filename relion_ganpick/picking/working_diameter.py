@@ -1,0 +1,259 @@
+"""The size at which the network is shown the particles: that at which most of them are expected to be found.
+
+A diameter that people give is that of a mask, or of the longest view, or a guess; and a faint particle is found best a
+little smaller than the network is used to, as its pixels then hold more signal. So some micrographs are picked at several
+assumed diameters around the one given. The figures of merit above the threshold add up to the number of right picks that
+the model expects. The assumed diameter that one comes to by climbing to greater sums is what brings all micrographs to the
+working scale. The diameter that was given stays what distances, margins and circles follow.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.files import write_atomic
+from relion_ganpick.core.micrograph import Micrograph, read_micrograph
+from relion_ganpick.core.settings import AUTO
+from relion_ganpick.picking.auto_diameter import MOST_LOOKED_AT, MOST_TRIED
+from relion_ganpick.picking.diameter_record import WORKING_DIAMETER_FILE
+from relion_ganpick.picking.picker import Picker
+from relion_ganpick.picking.stream import Task
+
+Values = NDArray[np.float64]
+
+# Chosen on simulated molecules: `python benchmarks/accuracy.py` measures what comes of them.
+WIDEST, HALF = 0.28, 4  # logarithm of the largest factor; factors on either side of 1
+STRIDE = 2
+LEAST_GAIN = 0.02
+FEWEST_EXPECTED, ENOUGH_EXPECTED = 20.0, 600.0
+FEWEST_MICROGRAPHS = 3
+
+
+@dataclass(frozen=True)
+class WorkingDiameter:
+    """An assumed diameter and what speaks for it.
+
+    Attributes
+    ----------
+    angstrom
+        The diameter to assume.
+    assumed
+        (n,) diameters in Angstrom that were tried, rising.
+    expected
+        (n,) number of right picks that the figures of merit promise at each of them.
+    """
+
+    angstrom: float
+    assumed: tuple[float, ...]
+    expected: tuple[float, ...]
+
+
+def assumed_factors() -> Values:
+    """Factors of the given diameter that are tried, a geometric series with 1 in its middle, (n,) float64, rising."""
+    return np.asarray(np.exp(np.linspace(-WIDEST, WIDEST, 2 * HALF + 1)))
+
+
+def tuned(picker: Picker, micrographs: Iterable[Micrograph]) -> Picker:
+    """Make a picker that assumes the diameter at which it expects to find most particles.
+
+    Parameters
+    ----------
+    picker
+        With the diameter that was given; it is not changed.
+    micrographs
+        One or, better, some of those that are to be picked, of one kind of particle; three where they are full, six where
+        there are few particles in each, and any more are not looked at.
+
+    Returns
+    -------
+    A picker with the same network. One with a working diameter of its own comes back as it is, and so does one of the paper's
+    kind, which sees whole micrographs at one size.
+    """
+    if picker.as_in_paper or picker.settings.working_diameter != AUTO:
+        return picker
+    assumed = picker.settings.diameter_angstrom * assumed_factors()
+    found = ((each.name, expected_particles(picker, each, assumed)) for each in micrographs)
+    _, expected = _until_enough(found)
+    return _at(picker, choose(assumed, np.stack(expected)).angstrom) if expected else picker
+
+
+def with_working_diameter(
+    picker: Picker,
+    tasks: Iterable[Task],
+    folder: Path | None = None,
+    say: Callable[[str], None] = print,
+    reuse: bool = True,
+    pixel_size: float | None = None,
+) -> Picker:
+    """Make a picker as `tuned` does, for the micrographs of a run.
+
+    Parameters
+    ----------
+    picker
+        With the diameter that was given; it is not changed.
+    tasks
+        Micrographs in the order of preference, see `picking.auto_diameter.preferred`; three to six that can be used are looked
+        at, until enough particles are expected. Those that cannot are left out without a word: picking has a line for each.
+    folder
+        Where the choice is taken down as ``working_diameter.json``, if there are particles enough to choose by.
+    say
+        Takes a line about what was chosen.
+    reuse
+        Whether a choice that is in ``folder`` already, for the same diameter, contrast, model and pixel size, is used again;
+        if not, it is deleted.
+    pixel_size
+        Angstrom per pixel of the run's first micrograph, if it is known beforehand.
+
+    Raises
+    ------
+    GanpickError
+        If the record in ``folder`` is damaged.
+    """
+    settings = picker.settings
+    path = None if folder is None else folder / WORKING_DIAMETER_FILE
+    if path is not None and not reuse:
+        path.unlink(missing_ok=True)
+    if picker.as_in_paper or settings.working_diameter != AUTO:
+        return picker
+    facts = {
+        "diameter": settings.diameter_angstrom,
+        "contrast": settings.contrast,
+        "model": picker.model.card.sha256,
+        "pixel_size": pixel_size,
+    }
+    before = _read_record(path, facts) if path is not None and reuse else None
+    if before is not None:
+        say(f"working diameter {before:g} A, as chosen before (delete {path} to choose it anew)")
+        return _at(picker, before)
+    assumed = settings.diameter_angstrom * assumed_factors()
+    names, expected = _until_enough(_looked_at(picker, islice(tasks, MOST_TRIED), assumed))
+    if not names:
+        return picker
+    chosen = choose(assumed, np.stack(expected))
+    if path is not None and max(chosen.expected) >= FEWEST_EXPECTED:
+        content = facts | {
+            "angstrom": chosen.angstrom,
+            "assumed": np.round(chosen.assumed, 1).tolist(),
+            "expected": np.round(chosen.expected, 1).tolist(),
+            "micrographs": names,
+        }
+        write_atomic(path, json.dumps(content, indent=1) + "\n")
+    given = chosen.expected[HALF]
+    say(
+        f"working diameter {chosen.angstrom:g} A: {max(chosen.expected):.0f} particles expected in {len(names)} micrographs, "
+        f"{given:.0f} at the diameter given"
+        if chosen.angstrom != settings.diameter_angstrom
+        else f"working diameter {chosen.angstrom:g} A as given: {given:.0f} particles expected in {len(names)} micrographs"
+    )
+    return _at(picker, chosen.angstrom)
+
+
+def choose(assumed: Values, expected: Values) -> WorkingDiameter:
+    """Choose the assumed diameter at which most particles are expected, climbing from the one that was given, in the middle.
+
+    A climb, two assumed wide, does not cross the valley beyond which the subunits of a particle count one by one. The given
+    diameter is kept where next to no particles are expected at any, or others gain hardly anything.
+
+    Parameters
+    ----------
+    assumed
+        (n,) diameters in Angstrom, rising, n odd.
+    expected
+        (micrographs, n) expected right picks; NaN where a diameter could not be assumed.
+    """
+    total = np.nan_to_num(expected).sum(axis=0)
+    total[np.isnan(expected).any(axis=0)] = 0.0
+    best = given = len(assumed) // 2
+    while True:
+        first = max(best - STRIDE, 0)
+        next_best = first + int(total[first : best + STRIDE + 1].argmax())
+        if total[next_best] <= total[best]:
+            break
+        best = next_best
+    if total[best] < FEWEST_EXPECTED or total[best] <= (1 + LEAST_GAIN) * total[given]:
+        best = given
+    angstrom = float(assumed[best]) if best == given else float(np.round(assumed[best], 1))
+    return WorkingDiameter(angstrom, tuple(assumed.tolist()), tuple(total.tolist()))
+
+
+def expected_particles(picker: Picker, micrograph: Micrograph, assumed: Values) -> Values:
+    """Add up the figures of merit above the model's threshold at each assumed diameter.
+
+    Returns
+    -------
+    (n,) float64; NaN where the micrograph is too small or too large for a diameter.
+
+    Raises
+    ------
+    GanpickError
+        If the micrograph cannot be used at the diameter that was given.
+    """
+    found = np.full(len(assumed), np.nan)
+    for index, angstrom in enumerate(assumed):
+        try:
+            merit = _at(picker, float(angstrom)).score(micrograph).score
+        except GanpickError:
+            if index == len(assumed) // 2:
+                raise
+            continue
+        found[index] = merit[merit >= picker.model.card.threshold].sum()
+    return found
+
+
+def _until_enough(found: Iterable[tuple[str, Values]]) -> tuple[list[str], list[Values]]:
+    """Take names and expected particles of micrographs, one after the other, until those looked at can decide."""
+    names: list[str] = []
+    expected: list[Values] = []
+    for name, values in found:
+        names.append(name)
+        expected.append(values)
+        most = float(np.nan_to_num(np.stack(expected)).sum(axis=0).max())
+        if len(names) >= MOST_LOOKED_AT or (len(names) >= FEWEST_MICROGRAPHS and most >= ENOUGH_EXPECTED):
+            break
+    return names, expected
+
+
+def _at(picker: Picker, angstrom: float) -> Picker:
+    """Make a picker with the same network that assumes another diameter."""
+    other = copy.copy(picker)
+    other.settings = replace(picker.settings, working_diameter=angstrom)
+    return other
+
+
+def _looked_at(picker: Picker, tasks: Iterable[Task], assumed: Values) -> Iterator[tuple[str, Values]]:
+    """Name and expected particles of the micrographs that can be used."""
+    for task in tasks:
+        try:
+            yield task.name, expected_particles(picker, read_micrograph(task.path, task.pixel_size), assumed)
+        except (GanpickError, OSError, ValueError, MemoryError):
+            continue
+
+
+def _read_record(path: Path, facts: dict[str, Any]) -> float | None:
+    """Read what was chosen before; None if there is nothing, or it was where other facts held.
+
+    Raises
+    ------
+    GanpickError
+        If the file holds no diameter.
+    """
+    try:
+        content = json.loads(path.read_text())
+        angstrom = float(content["angstrom"])
+        held = {"pixel_size": facts["pixel_size"], **content}  # which version 0.5.0 did not take down
+        same = all(held[name] == value for name, value in facts.items())
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise GanpickError(f"{path}: damaged; delete it to choose the working diameter anew") from error
+    return angstrom if same and 0 < angstrom < 1e6 else None
