@@ -16,9 +16,9 @@ from relion_ganpick.core.picks import Picks
 Points = NDArray[np.float64]
 Item = tuple[Picks, Points, float]
 
-COLUMNS = {"picks": 6, "/mic": 6, "truth": 6, "P": 6, "R": 6, "F1": 6, "d/2": 6, "best": 6, "AP": 6, "edge": 6, "dup": 6}
+COLUMNS = dict.fromkeys(("picks", "/mic", "truth", "exp", "P", "R", "F1", "d/2", "best", "AP", "edge", "dup"), 6)
 NEED_TRUTH = ("P", "R", "F1", "d/2", "best", "AP", "dup")
-COUNTS = ("picks", "truth")
+COUNTS = ("picks", "truth", "exp")
 HEADER = f"{'set':16s} {'picker':9s} " + " ".join(f"{name:>{width}s}" for name, width in COLUMNS.items())
 
 
@@ -36,6 +36,10 @@ class Row:
         (h, w) of each micrograph in these pixels.
     threshold
         Smallest figure of merit that counts; None takes the best one for the set.
+    chosen
+        For each micrograph, the picks that the picker gives by default, where these are not just those above a threshold.
+    probabilities
+        Whether its figures of merit are meant as probabilities.
     """
 
     name: str
@@ -43,6 +47,15 @@ class Row:
     items: Sequence[Item]
     shapes: Sequence[tuple[int, int]]
     threshold: float | None
+    chosen: Sequence[Picks] | None = None
+    probabilities: bool = True
+
+    def default(self) -> list[Item]:
+        """Picks by default, each with its reference centres and a quarter diameter."""
+        if self.chosen is not None:
+            return [(picks, *rest) for picks, (_, *rest) in zip(self.chosen, self.items, strict=True)]
+        cut = best_threshold(self.items)[0] if self.threshold is None else self.threshold
+        return [(picks.above(cut), truth, reach) for picks, truth, reach in self.items]
 
 
 def near_edge(picks: Points, shape: tuple[int, int], reach: float) -> NDArray[np.bool_]:
@@ -73,35 +86,32 @@ def duplicates(picks: Points, truth: Points, reach: float) -> NDArray[np.bool_]:
 
 def figures(row: Row) -> dict[str, float]:
     """Compute the columns of one line; see the text of accuracy.py."""
-    cut, best = best_threshold(row.items)
-    threshold = cut if row.threshold is None else row.threshold
-    quarter = evaluate(row.items, threshold)
-    kept = [
-        (picks.above(threshold).xy, truth, reach, shape)
-        for (picks, truth, reach), shape in zip(row.items, row.shapes, strict=True)
-    ]
+    default = row.default()
+    quarter = evaluate(default, -np.inf)
+    kept = [(picks.xy, truth, reach, shape) for (picks, truth, reach), shape in zip(default, row.shapes, strict=True)]
     near = sum(int(near_edge(xy, shape, 2 * reach).sum()) for xy, _, reach, shape in kept)
     double = sum(int(duplicates(xy, truth, 2 * reach).sum()) for xy, truth, reach, _ in kept)
     return {
         "picks": quarter.picks,
         "/mic": quarter.picks / max(len(row.items), 1),
         "truth": quarter.truth,
+        "exp": sum(float(picks.score.sum()) for picks, _, _ in default) if row.probabilities else np.nan,
         "P": quarter.precision,
         "R": quarter.recall,
         "F1": quarter.f1,
-        "d/2": evaluate([(picks, truth, 2 * reach) for picks, truth, reach in row.items], threshold).f1,
-        "best": best.f1,
+        "d/2": evaluate([(picks, truth, 2 * reach) for picks, truth, reach in default], -np.inf).f1,
+        "best": max(best_threshold(row.items)[1].f1, quarter.f1),
         "AP": average_precision(row.items),
         "edge": near / max(quarter.picks, 1),
         "dup": double / max(quarter.picks, 1),
     }
 
 
-def away_from_edge(row: Row, threshold: float) -> tuple[float, float, float]:
+def away_from_edge(row: Row) -> tuple[float, float, float]:
     """Compute precision, recall and F1 of what lies at least half a diameter from the edge; partners may lie nearer to it."""
     right, found = [], []
-    for (picks, truth, reach), shape in zip(row.items, row.shapes, strict=True):
-        xy = picks.above(threshold).xy
+    for (picks, truth, reach), shape in zip(row.default(), row.shapes, strict=True):
+        xy = picks.xy
         right.append(match(xy, truth, reach)[~near_edge(xy, shape, 2 * reach)])
         found.append(match(truth, xy, reach)[~near_edge(truth, shape, 2 * reach)])
     precision, recall = (float(hit.mean()) if len(hit) else 0.0 for hit in (np.concatenate(right), np.concatenate(found)))
@@ -122,7 +132,7 @@ def spread(rows: Sequence[dict[str, float]]) -> tuple[dict[str, float], dict[str
 
 
 def _cell(column: str, values: dict[str, float]) -> str:
-    if column in NEED_TRUTH and not values["truth"]:
+    if (column in NEED_TRUTH and not values["truth"]) or np.isnan(values[column]):
         return "-"
     if column in COUNTS:
         return f"{values[column]:.0f}"
