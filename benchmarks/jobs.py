@@ -11,7 +11,7 @@ from measure import Cost, run
 from stage import STAR_FILE
 
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.relion.coordinates import read_picks
+from relion_ganpick.formats.pick_files import read_picks
 from relion_ganpick.relion.names import pick_file, scores_file
 
 JOB = "External/job001/"

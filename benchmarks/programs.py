@@ -31,7 +31,7 @@ from measure import Cost, run
 from stage import STAR_FILE, stage
 
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.relion.coordinates import read_picks
+from relion_ganpick.formats.pick_files import read_picks
 
 ADVISED_PIXEL = 8.0
 TOPAZ_FLOOR = -6.0  # its own lowest score, p = 0.0025
