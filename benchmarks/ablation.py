@@ -104,7 +104,7 @@ def main() -> None:
     report(table, args)
 
 
-def settings_of(variant: str, steps: int, seed: int, **size: int) -> TrainSettings:
+def settings_of(variant: str, steps: int, seed: int, **size: Any) -> TrainSettings:
     """Make the settings of one run."""
     return VARIANTS[variant](replace(default(), steps=steps, seed=seed, **size))
 

@@ -132,7 +132,7 @@ def depths(scene: Scene, signal: Image, ring: tuple[float, float] = (0.0, 0.5)) 
         cv2.filter2D(each, cv2.CV_32F, kernel, borderType=cv2.BORDER_CONSTANT) for each in (signal * signal, np.ones_like(signal))
     )
     column, row = (np.clip(np.rint(scene.centres[:, k]).astype(int), 0, signal.shape[1 - k] - 1) for k in (0, 1))
-    return np.sqrt(np.maximum(power[row, column], 0) / area[row, column]).astype(np.float64)
+    return np.asarray(np.sqrt(np.maximum(power[row, column], 0) / area[row, column]), np.float64)
 
 
 def _first(good: NDArray[np.bool_], tests: Sequence[tuple[str, NDArray[np.bool_]]]) -> list[str]:

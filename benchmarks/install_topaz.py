@@ -1,8 +1,8 @@
 """Install Topaz in an environment of its own, to compare with: `python benchmarks/install_topaz.py .venv-topaz`.
 
-Topaz 0.3.20 ships its trained models. It imports torchvision at its start and uses it in training only. The torchvision
-that fits PyPI's PyTorch for GPUs does not load beside PyTorch for the processor, so that a stand-in without any function takes its
-place. Picking never calls it.
+Topaz 0.3.20 ships its trained models. It imports torchvision at its start and uses it in training only. PyPI's torchvision
+does not load beside a PyTorch that is for the processor alone. So a stand-in without any function takes its place; picking never
+calls it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder of the new environment")
     folder: Path = parser.parse_args().folder
     venv.EnvBuilder(with_pip=True, clear=True).create(folder)
-    python = folder / "bin" / "python"
+    python = str(folder / "bin" / "python")
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     wanted = [line for line in REQUIREMENTS.read_text().splitlines() if line and not line.startswith("#")]
     topaz = [each for each in wanted if each.startswith("topaz-em")]

@@ -85,7 +85,9 @@ def settings_of(args: argparse.Namespace, row: str, seed: int) -> PaperSettings:
     preset = PRESETS["paper"]
     assert isinstance(preset, PaperSettings)
     given = {name: getattr(args, name) for name in ("epochs", "pairs", "learning_rate") if getattr(args, name) is not None}
-    own = {"backgrounds": str(args.sets / args.set / "micrographs.star")} if row == OWN else {"adversarial_loss": row}
+    own: dict[str, Any] = (
+        {"backgrounds": str(args.sets / args.set / "micrographs.star")} if row == OWN else {"adversarial_loss": row}
+    )
     return replace(preset, width=args.width, discriminator_width=args.width, seed=seed, **own, **given)
 
 

@@ -51,9 +51,9 @@ class Row:
     probabilities: bool = True
 
     def default(self) -> list[Item]:
-        """Picks by default, each with its reference centres and a quarter diameter."""
+        """Give the picks by default, each with its reference centres and a quarter diameter."""
         if self.chosen is not None:
-            return [(picks, *rest) for picks, (_, *rest) in zip(self.chosen, self.items, strict=True)]
+            return [(picks, truth, reach) for picks, (_, truth, reach) in zip(self.chosen, self.items, strict=True)]
         cut = best_threshold(self.items)[0] if self.threshold is None else self.threshold
         return [(picks.above(cut), truth, reach) for picks, truth, reach in self.items]
 

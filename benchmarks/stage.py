@@ -53,14 +53,19 @@ def stage(folder: Path, paths: Sequence[Path], pixel_size: float, optics: Optics
 
 def write_list(path: Path, names: Sequence[str], pixel_size: float, optics: Optics) -> None:
     """Write a micrographs STAR file of RELION 3.1 with one optics group."""
-    labels = ("OpticsGroupName", "OpticsGroup", "MicrographOriginalPixelSize", "MicrographPixelSize")
-    labels += ("Voltage", "SphericalAberration", "AmplitudeContrast")
-    values = ("opticsGroup1", 1, pixel_size, pixel_size)
-    values += (optics.voltage_kv, optics.spherical_aberration_mm, optics.amplitude_contrast)
-    head = "".join(f"_rln{label} #{k}\n" for k, label in enumerate(labels, 1))
+    values = {
+        "OpticsGroupName": "opticsGroup1",
+        "OpticsGroup": 1,
+        "MicrographOriginalPixelSize": pixel_size,
+        "MicrographPixelSize": pixel_size,
+        "Voltage": optics.voltage_kv,
+        "SphericalAberration": optics.spherical_aberration_mm,
+        "AmplitudeContrast": optics.amplitude_contrast,
+    }
+    head = "".join(f"_rln{label} #{k}\n" for k, label in enumerate(values, 1))
     rows = "".join(f"{name} 1\n" for name in names)
     path.write_text(
-        f"\n# version 30001\n\ndata_optics\n\nloop_\n{head}{' '.join(map(str, values))}\n\n"
+        f"\n# version 30001\n\ndata_optics\n\nloop_\n{head}{' '.join(map(str, values.values()))}\n\n"
         f"\n# version 30001\n\ndata_micrographs\n\nloop_\n_rlnMicrographName #1\n_rlnOpticsGroup #2\n{rows}\n"
     )
 
