@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import subprocess
@@ -122,8 +123,9 @@ class Topaz:
     threads: int = 2
 
     def scale(self, pixel_size: float) -> int:
-        """Give the whole factor by which micrographs are made smaller."""
-        return max(round(self.pixel / pixel_size), 1)
+        """Give the whole factor by which micrographs are made smaller: that whose pixel is nearest in proportion."""
+        below = max(int(self.pixel / pixel_size), 1)
+        return min((below, below + 1), key=lambda factor: abs(math.log(factor * pixel_size / self.pixel)))
 
     def radius(self, pixel_size: float) -> int:
         """Give the particle's radius in pixels of the smaller picture: no two picks are closer."""
