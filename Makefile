@@ -1,6 +1,8 @@
 # make demo    pick particles in simulated micrographs, as RELION would have it done
 # make test    run the tests
 # make lint    style, formatting, types
+# make bench   speed and accuracy on simulated micrographs, beside RELION's LoG and Topaz; some minutes
+# make topaz   install Topaz in an environment of its own, to compare with
 # make venv    only install, with everything that the tests need
 # make clean   remove what the others have made
 #
@@ -8,6 +10,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+TOPAZ := .venv-topaz
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
@@ -15,7 +18,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 DEMO_DIAMETER := 160
 DEMO_PIXEL := 2.0
 
-.PHONY: help demo test lint venv clean
+.PHONY: help demo test lint bench topaz venv clean
 unexport PYTHONPATH PYTHONHOME
 export PYTHONNOUSERSITE = 1
 export MPLBACKEND = Agg
@@ -41,12 +44,18 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(wildcard relion_ganpick cryosparc_tool)
+	MYPYPATH=benchmarks $(BIN)/mypy benchmarks
 	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-dev $(TOPAZ)/.installed
+	$(BIN)/python benchmarks/bench.py --json bench.json
+
+topaz: $(TOPAZ)/.installed
 
 venv: $(VENV)/.installed-dev
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TOPAZ) bench.json demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -65,6 +74,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing what the tests need into $(VENV)"
 	@$(INSTALL) --editable '.[dev,pipeliner,cryosparc]'
 	@$(check_opencv)
+	@touch $@
+
+$(TOPAZ)/.installed: $(BIN)/python benchmarks/topaz.txt benchmarks/install_topaz.py
+	@echo "Installing Topaz into $(TOPAZ)"
+	@$(BIN)/python benchmarks/install_topaz.py $(TOPAZ)
 	@touch $@
 
 # OpenCV's usual build is linked against libraries of the desktop that a bare machine lacks. Its build without windows has

@@ -26,8 +26,9 @@ def draw_classes(model: Path, good: Sequence[int], path: Path) -> None:
     """
     averages = mrcfile.read(model.with_name(model.name.replace("_model.star", "_classes.mrcs")))
     table = read_classes(model).sort_values("share", ascending=False)
-    rows = -(-len(table) // COLUMNS)
-    figure, axes = plt.subplots(rows, COLUMNS, figsize=(COLUMNS, 1.2 * rows), squeeze=False)
+    columns = min(COLUMNS, len(table))
+    rows = -(-len(table) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(columns, 1.25 * rows), squeeze=False, layout="constrained")
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, (number, facts) in zip(axes.flat, table.iterrows(), strict=False):
@@ -37,6 +38,5 @@ def draw_classes(model: Path, good: Sequence[int], path: Path) -> None:
         axis.set_title(f"{100 * facts['share']:.0f} %, {facts['resolution']:.0f} A", fontsize=6)
         for side in axis.spines.values():
             side.set(color="limegreen" if number in good else "red", linewidth=2)
-    figure.tight_layout(pad=0.3)
     figure.savefig(path, dpi=130)
     plt.close(figure)

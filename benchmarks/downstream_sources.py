@@ -21,6 +21,8 @@ Points = NDArray[np.float64]
 Found = dict[str, Picks]
 
 REFERENCE = "reference"
+RANDOM = "random"
+STREAM = 62_002
 PHANTOM = "simulated"
 
 
@@ -75,7 +77,16 @@ def all_picks(source: Source, pickers: Pickers, folder: Path) -> dict[str, Found
         columns = [[np.array(column, float) for column in each] for each in json.loads(path.read_text())]
         found[name] = {which: Picks(*each) for which, each in zip(source.names, columns, strict=True)}
     centres = {name: source.truth(name) for name in source.names}
+    found[RANDOM] = {name: random_places(len(xy), source, number) for number, (name, xy) in enumerate(centres.items())}
     return found | {REFERENCE: {name: Picks(xy[:, 0], xy[:, 1], np.ones(len(xy))) for name, xy in centres.items()}}
+
+
+def random_places(count: int, source: Source, number: int) -> Picks:
+    """Draw places at random on a micrograph, away from its edge: what comes of them is worth nothing."""
+    rng = np.random.default_rng((STREAM, number))
+    margin = source.real.diameter_px / 2
+    height, width = source.real.shape
+    return Picks(rng.uniform(margin, width - margin, count), rng.uniform(margin, height - margin, count), np.zeros(count))
 
 
 def coordinates(rows: Any) -> Points:

@@ -65,7 +65,7 @@ class PhantomSettings:
     side: int = 1024
     pixel_size: float = 3.0
     diameter: float = 180.0
-    kind: str = "chain"
+    kind: str = "dihedral"
     contrast: float = 2.0
     particles: int = 80
     spacing: float = 1.05

@@ -55,10 +55,22 @@ def test_a_line_of_the_table_counts_at_its_threshold(load: Any) -> None:
     found = replace(found, score=np.array([0.9, 0.8, 0.7, 0.1]))
     values = scoring.figures(scoring.Row("set", "ganpick", [(found, TRUTH, 4.0)], [(100, 100)], 0.5))
     assert (values["picks"], values["truth"], values["/mic"]) == (3, 3, 3.0)
+    assert values["exp"] == pytest.approx(2.4)
     assert values["P"] == values["R"] == pytest.approx(1 / 3)
     assert values["d/2"] == pytest.approx(2 / 3)
     assert values["edge"] == pytest.approx(1 / 3)
     assert values["dup"] == 0
+
+
+def test_picks_by_default_may_be_others_than_those_above_a_threshold(load: Any) -> None:
+    scoring = load("scoring")
+    scored = replace(picks([(20, 20), (60, 20), (60, 60), (5, 90)]), score=np.array([-1.0, -2.0, -3.0, 2.0]))
+    row = scoring.Row("set", "Topaz", [(scored, TRUTH, 4.0)], [(100, 100)], None, [scored.above(0)], probabilities=False)
+    values = scoring.figures(row)
+    assert (values["picks"], values["P"], values["F1"]) == (1, 0, 0)
+    assert values["best"] == pytest.approx(6 / 7)
+    assert np.isnan(values["exp"])
+    assert scoring.line("set", "Topaz", values).split()[5] == "-"
 
 
 def test_a_set_without_particles_shows_its_picks_per_micrograph_and_no_f1(load: Any) -> None:
@@ -66,7 +78,7 @@ def test_a_set_without_particles_shows_its_picks_per_micrograph_and_no_f1(load: 
     nothing = np.empty((0, 2))
     items = [(picks([(20, 20), (50, 50), (70, 30)]), nothing, 4.0), (Picks.none(), nothing, 4.0)]
     text = scoring.line("empty", "ganpick", scoring.figures(scoring.Row("empty", "ganpick", items, [(100, 100)] * 2, 0.5)))
-    assert text.split() == ["empty", "ganpick", "3", "1.5", "0", "-", "-", "-", "-", "-", "-", "0.000", "-"]
+    assert text.split() == ["empty", "ganpick", "3", "1.5", "0", "3", "-", "-", "-", "-", "-", "-", "0.000", "-"]
     assert len(text) == len(scoring.HEADER)
 
 
@@ -74,7 +86,7 @@ def test_away_from_the_edge_partners_may_lie_nearer_to_it(load: Any) -> None:
     scoring = load("scoring")
     truth = np.array([[7.0, 50.0], [50.0, 50.0], [50.0, 70.0], [50.0, 96.0]])
     found = picks([(9, 50), (50, 51), (30, 30), (50, 96)])  # half a diameter is 8 pixels
-    values = scoring.away_from_edge(scoring.Row("set", "ganpick", [(found, truth, 4.0)], [(100, 100)], 0.5), 0.5)
+    values = scoring.away_from_edge(scoring.Row("set", "ganpick", [(found, truth, 4.0)], [(100, 100)], 0.5))
     assert values == pytest.approx((2 / 3, 1 / 2, 4 / 7))
 
 
