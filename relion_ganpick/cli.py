@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from relion_ganpick.commands import adapt, check_orientation, evaluate, models, pick, simulate, train
-from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.errors import GanpickError, in_flags
 from relion_ganpick.version import __version__
 
 STOPPED = 130
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         status: int = namespace.run(namespace)
     except (GanpickError, OSError) as error:
-        print(f"ganpick: {error}", file=sys.stderr)
+        print(f"ganpick: {in_flags(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("ganpick: stopped", file=sys.stderr)

@@ -75,5 +75,5 @@ class RatingPicker(Picker):
         picks = super().locate(prepared, marked)
         in_area = Picks(picks.x - prepared.area.left, picks.y - prepared.area.top, picks.score)
         at = prepared.scale.to_working(in_area)
-        diameter = self.settings.diameter_angstrom / prepared.pixel_size / float(np.mean(prepared.scale.factors))
+        diameter = self.settings.diameter / prepared.pixel_size / float(np.mean(prepared.scale.factors))
         return RatedPicks(picks.x, picks.y, picks.score, local_power(prepared.picture, at.x, at.y, diameter))

@@ -102,7 +102,7 @@ def _fail(job: ExternalJob, error: BaseException, console: Console) -> None:
             return
         console.complain(
             f"{job.uid} could not be marked as failed ({in_words(second)}): CryoSPARC may show it as running until "
-            f"--resume {job.uid} finishes it"
+            f"`resume` {job.uid} finishes it"
         )
 
 

@@ -11,7 +11,8 @@ better with themselves when those micrographs are turned.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -31,6 +32,7 @@ from relion_ganpick.core.settings import MIN_DISTANCE_DIAMETERS
 from relion_ganpick.model.weights import Model
 from relion_ganpick.training.validate import calibrate, calibrate_heights, figures_of, pick_held_out, reliability
 
+log = logging.getLogger(__name__)
 Image = NDArray[np.float32]
 
 FEWEST, FEWEST_SURE = 2, 50
@@ -43,7 +45,6 @@ def adapt(
     pictures: Sequence[Image],
     settings: AdaptSettings | None = None,
     device: torch.device | None = None,
-    say: Callable[[str], None] = print,
 ) -> Model | None:
     """Fine-tune a model on prepared micrographs of one particle.
 
@@ -57,8 +58,6 @@ def adapt(
         By default one round of 500 steps.
     device
         Where to train; the CPU by default.
-    say
-        Takes lines about the progress.
 
     Returns
     -------
@@ -72,7 +71,7 @@ def adapt(
     if model.card.network["kind"] != "unet":
         raise GanpickError(f"model {model.card.name} is of the paper's kind, which cannot be adapted: take the default one")
     settings, device = settings or AdaptSettings(), device or torch.device("cpu")
-    learned, judged = _split(_large_enough(pictures, settings, say), settings)
+    learned, judged = _split(_large_enough(pictures, settings), settings)
     generator = copy.deepcopy(model.generator).to(device).requires_grad_(True)
     current, n_scenes = replace(model, generator=generator), settings.calibration_scenes
     before = agreement(current, judged, device)
@@ -86,14 +85,14 @@ def adapt(
             )
         shapes = class_averages(pooled([each.picture for each in lessons], [each.centres for each in lessons]), settings.seed)
         loss = _fine_tune(generator, lessons, shapes, settings, number, device)
-        say(f"adapt: round {number + 1} of {settings.rounds}: {n_sure} sure particles, loss {loss:.4f}")
+        log.info(f"adapt: round {number + 1} of {settings.rounds}: {n_sure} sure particles, loss {loss:.4f}")
         generator.eval()
         held_out = pick_held_out(generator, device, settings.seed, range(n_scenes))
         (calibration, threshold), heights = calibrate(held_out, model.rescorer), calibrate_heights(held_out)
         current = replace(current, card=replace(model.card, calibration=calibration, threshold=threshold, heights=heights))
     generator.requires_grad_(False)
     after = agreement(current, judged, device)
-    say(f"adapt: picks of turned micrographs agree to {before:.4f} before and {after:.4f} after ({len(judged)} held back)")
+    log.info(f"adapt: picks of turned micrographs agree to {before:.4f} before and {after:.4f} after ({len(judged)} held back)")
     if after < before + settings.least_gain:
         return None
     others = pick_held_out(generator, device, settings.seed, range(n_scenes, n_scenes + max(n_scenes // 2, 1)))
@@ -124,7 +123,7 @@ def agreement(model: Model, pictures: Sequence[Image], device: torch.device) -> 
     return evaluate(items).f1
 
 
-def _large_enough(pictures: Sequence[Image], settings: AdaptSettings, say: Callable[[str], None]) -> list[Image]:
+def _large_enough(pictures: Sequence[Image], settings: AdaptSettings) -> list[Image]:
     """Leave out pictures that hold no whole crop.
 
     Raises
@@ -141,7 +140,7 @@ def _large_enough(pictures: Sequence[Image], settings: AdaptSettings, say: Calla
             raise GanpickError(
                 f"{small} across, too small to adapt to: at least two larger ones are needed, one of them to judge"
             )
-        say(f"adapt: {small} across and left out")
+        log.info(f"adapt: {small} across and left out")
     return large
 
 

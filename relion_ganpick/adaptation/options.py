@@ -10,7 +10,7 @@ from typing import Any
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import write_atomic
-from relion_ganpick.core.options import option
+from relion_ganpick.core.options import check_kinds, option
 
 MOST_LEARNED_FROM = 24
 FEWEST_MICROGRAPHS = 2
@@ -49,12 +49,13 @@ class AdaptOptions:
 
     def __post_init__(self) -> None:
         """Check the values."""
+        check_kinds(self)
         if self.adapt_most < FEWEST_MICROGRAPHS:
-            raise GanpickError(f"--adapt_most {self.adapt_most}: give at least 2, one of them to judge the adapted model")
+            raise GanpickError(f"`adapt_most` {self.adapt_most}: give at least 2, one of them to judge the adapted model")
         for name in ("adapt_rounds", "adapt_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise GanpickError(f"--{name} {value}: give at least 1")
+                raise GanpickError(f"`{name}` {value}: give at least 1")
 
 
 @dataclass(frozen=True)

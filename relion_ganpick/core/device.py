@@ -26,13 +26,13 @@ def find_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise GanpickError(f"--device {name}: no such kind of device; give auto, cpu, cuda or cuda:N") from error
+        raise GanpickError(f"`device` {name}: no such kind of device; give auto, cpu, cuda or cuda:N") from error
     if device.type not in ("cpu", "cuda"):
-        raise GanpickError(f"--device {name}: not supported; give auto, cpu, cuda or cuda:N")
+        raise GanpickError(f"`device` {name}: not supported; give auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= available:
         raise GanpickError(
-            f"--device {name}: PyTorch sees {available or 'no'} CUDA device{'s' if available != 1 else ''} here; "
-            "leave --gpu and --device away to use the CPU, or install a CUDA build of PyTorch"
+            f"`device` {name}: PyTorch sees {available or 'no'} CUDA device{'s' if available != 1 else ''} here; "
+            "leave `gpu` and `device` away to use the CPU, or install a CUDA build of PyTorch"
         )
     return device
 

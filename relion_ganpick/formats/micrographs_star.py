@@ -61,7 +61,7 @@ def read_micrographs(path: Path, angpix: float | None = None) -> list[Micrograph
     for name, size in zip(table["rlnMicrographName"].astype(str), sizes, strict=True):
         if size is not None and not 0 < size < 1e4:
             raise GanpickError(
-                f"{path}: {name} has a pixel size of {size:g} A; correct the optics table, or leave it out and give --angpix"
+                f"{path}: {name} has a pixel size of {size:g} A; correct the optics table, or leave it out and give `angpix`"
             )
         entries.setdefault(name, MicrographEntry(name, angpix if size is None else size))
     return list(entries.values())
@@ -72,7 +72,7 @@ def _read(path: Path) -> dict[str, pd.DataFrame]:
         blocks = _parse(path)
     except FileNotFoundError as error:
         raise GanpickError(
-            f"{path}: no such file; give --in_mics a micrographs STAR file, relative to the project's folder"
+            f"{path}: no such file; give `in_mics` a micrographs STAR file, relative to the project's folder"
         ) from error
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise GanpickError(f"{path}: not a STAR file that can be read ({error})") from error

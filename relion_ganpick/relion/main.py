@@ -21,8 +21,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.settings import AUTO, PickSettings
+from relion_ganpick.core.errors import GanpickError, in_flags
+from relion_ganpick.core.settings import PickRequest
 from relion_ganpick.relion.markers import ABORTED, FAILURE, SUCCESS, JobFolder
 from relion_ganpick.relion.options import JobOptions, find_project, find_value, make_parser, parse
 from relion_ganpick.version import __version__
@@ -164,12 +164,12 @@ def _carry_out(folder: JobFolder, options: JobOptions) -> str:
     return marker
 
 
-def _size_circles(folder: JobFolder, pick: PickSettings, pixel_size: float | None, generation: Generation) -> None:
+def _size_circles(folder: JobFolder, pick: PickRequest, pixel_size: float | None, generation: Generation) -> None:
     """Tell the project's Display how large the particles are, as soon as that is known."""
     from relion_ganpick.picking.diameter_record import DIAMETER_FILE, read_record
     from relion_ganpick.relion.outputs import write_manual_pick_settings
 
-    diameter = read_record(folder.path / DIAMETER_FILE) if pick.diameter == AUTO else pick.diameter_angstrom
+    diameter = read_record(folder.path / DIAMETER_FILE) if isinstance(pick.diameter, str) else pick.diameter
     in_project = (folder.path / "job.star").exists() or Path("default_pipeline.star").exists()
     if in_project and diameter is not None:
         write_manual_pick_settings(Path(), diameter, pixel_size, generation)
@@ -246,7 +246,7 @@ def _ignore_signals() -> None:
 def _complain(text: str) -> None:
     """Write one line to run.err, if it can be written at all: a full disk must not hide the marker."""
     try:
-        print(f"relion_ganpick: {text}", file=sys.stderr, flush=True)
+        print(f"relion_ganpick: {in_flags(text)}", file=sys.stderr, flush=True)
     except OSError:
         return
 

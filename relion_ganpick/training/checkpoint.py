@@ -55,7 +55,7 @@ class TrainingRun:
         if differing:
             raise GanpickError(
                 f"{path} was made with other settings ({', '.join(differing)}); "
-                "give the same ones, or another --out, or delete the file"
+                "give the same ones, or another `out`, or delete the file"
             )
         for name in self.parts:
             getattr(self, name).load_state_dict(state[name])
