@@ -16,7 +16,7 @@ from relion_ganpick.core.settings import PickRequest, RunSettings
 from relion_ganpick.version import __version__
 
 if TYPE_CHECKING:
-    from relion_ganpick.model.weights import Card
+    from relion_ganpick.model.card import Card
 
 ASKED = (PickRequest, AdaptOptions)
 RESUMED = ("workspace", "job", "output", "title", "flip_y")

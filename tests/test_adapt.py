@@ -21,7 +21,8 @@ from relion_ganpick.adaptation.lessons import AdaptSettings, Lesson, lesson, les
 from relion_ganpick.cli import main
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.preprocess import PARTICLE_PX, normalise
-from relion_ganpick.model.weights import Card, Model, load_model
+from relion_ganpick.model.card import Card
+from relion_ganpick.model.weights import Model, load_model
 from relion_ganpick.relion.project import ProjectSettings, write_project
 from relion_ganpick.synthesis.scene import CLEAN, make_scene
 from relion_ganpick.training.validate import calibrate_heights, pick_held_out

@@ -20,8 +20,9 @@ from relion_ganpick.adaptation.fine_tune import adapt
 from relion_ganpick.cli import main
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.localize import RegionSettings, regions
+from relion_ganpick.model.card import Card
 from relion_ganpick.model.paper_networks import PaperGenerator
-from relion_ganpick.model.weights import Card, Model, save_model
+from relion_ganpick.model.weights import Model, save_model
 from relion_ganpick.synthesis.paper import make_pair
 from relion_ganpick.synthesis.scene import CLEAN, make_scene
 from relion_ganpick.training.presets import PaperSettings

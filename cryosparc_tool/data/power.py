@@ -16,7 +16,7 @@ UNKNOWN = 1.0
 """Power of coordinates that were not picked by us: that of an average place."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RatedPicks(Picks):
     """Picks with their local power.
 

@@ -30,7 +30,8 @@ from relion_ganpick.adaptation.options import (
 )
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import read_micrograph
-from relion_ganpick.model.weights import Card, Model, load_model, save_model
+from relion_ganpick.model.card import Card
+from relion_ganpick.model.weights import Model, load_model, save_model
 from relion_ganpick.picking.picker import Picker
 from relion_ganpick.picking.stream import Task
 

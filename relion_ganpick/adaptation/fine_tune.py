@@ -18,11 +18,12 @@ from dataclasses import asdict, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from relion_ganpick.adaptation.averages import class_averages, pooled
 from relion_ganpick.adaptation.lessons import AdaptSettings, Lesson, lesson, lesson_batch, turned_mark
+from relion_ganpick.core.device import has_bfloat16
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.evaluate import evaluate
 from relion_ganpick.core.localize import peaks
@@ -30,6 +31,7 @@ from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.core.settings import MIN_DISTANCE_DIAMETERS
 from relion_ganpick.model.weights import Model
+from relion_ganpick.training.losses import cross_entropy_with_dice
 from relion_ganpick.training.validate import calibrate, calibrate_heights, figures_of, pick_held_out, reliability
 
 log = logging.getLogger(__name__)
@@ -158,7 +160,7 @@ def _fine_tune(
     """Update the generator on crops of the lessons and synthetic pairs; returns the mean loss of the last tenth."""
     generator.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(generator.parameters(), settings.learning_rate, (0.5, 0.999))
-    bfloat16 = device.type == "cuda" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    bfloat16 = has_bfloat16(device)
     losses = []
     for step in range(settings.steps):
         for group in optimiser.param_groups:
@@ -168,7 +170,7 @@ def _fine_tune(
         )
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             logits = generator(picture.contiguous(memory_format=torch.channels_last))
-        loss = _weighted_loss(logits[:, :1].float(), target[:, :1], weight)
+        loss = cross_entropy_with_dice(logits[:, :1].float(), target[:, :1], weight)
         if logits.shape[1] > 1:
             loss = loss + CONTAMINATION_WEIGHT * F.binary_cross_entropy_with_logits(logits[:, 1:].float(), target[:, 1:])
         optimiser.zero_grad(set_to_none=True)
@@ -177,11 +179,3 @@ def _fine_tune(
         optimiser.step()
         losses.append(loss.item())
     return float(np.mean(losses[-max(len(losses) // 10, 1) :]))
-
-
-def _weighted_loss(logits: Tensor, marker: Tensor, weight: Tensor) -> Tensor:
-    """Cross entropy plus 1 - Dice over the pixels that count."""
-    entropy = (F.binary_cross_entropy_with_logits(logits, marker, reduction="none") * weight).sum() / weight.sum().clamp(min=1)
-    probability = torch.sigmoid(logits) * weight
-    overlap = 2 * (probability * marker).sum() + 1
-    return entropy + 1 - overlap / (probability.sum() + (marker * weight).sum() + 1)

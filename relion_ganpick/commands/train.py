@@ -128,10 +128,11 @@ def _trainer(
     settings: TrainSettings | PaperSettings, namespace: argparse.Namespace, device: torch.device
 ) -> Trainer | PaperTrainer:
     """Set up the run; the paper's is in float32, as its layers normalise by very few values."""
+    from relion_ganpick.core.device import has_bfloat16
     from relion_ganpick.training.paper_train import PaperTrainer
     from relion_ganpick.training.train import Trainer
 
-    bfloat16 = isinstance(settings, TrainSettings) and _has_bfloat16(device)
+    bfloat16 = isinstance(settings, TrainSettings) and has_bfloat16(device)
     print(f"device {device}, {'bfloat16' if bfloat16 else 'float32'}", flush=True)
     if isinstance(settings, TrainSettings):
         return Trainer(settings, namespace.out, device, bfloat16)
@@ -164,12 +165,3 @@ def _check(settings: TrainSettings | PaperSettings, workers: int) -> None:
             )
     if workers < 0:
         raise GanpickError(f"--workers {workers}: give 0 or a positive number of processes")
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 faster than in float32."""
-    import torch
-
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -14,9 +14,10 @@ from tqdm import tqdm
 
 from relion_ganpick.core.equalise import Grey, as_input
 from relion_ganpick.core.localize import regions
+from relion_ganpick.model.card import Card
 from relion_ganpick.model.networks import PatchDiscriminator
 from relion_ganpick.model.paper_networks import PaperGenerator, initialise
-from relion_ganpick.model.weights import Card, Model, save_model
+from relion_ganpick.model.weights import Model, save_model
 from relion_ganpick.synthesis.paper import HELD_OUT, TRAINING, Pair, make_pair
 from relion_ganpick.training.checkpoint import TrainingRun
 from relion_ganpick.training.losses import data_loss, discriminator_loss, generator_loss, generator_objective

@@ -16,8 +16,9 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from relion_ganpick.core.evaluate import best_threshold
+from relion_ganpick.model.card import Card
 from relion_ganpick.model.networks import PatchDiscriminator
-from relion_ganpick.model.weights import Card, Model, build_generator, save_model
+from relion_ganpick.model.weights import Model, build_generator, save_model
 from relion_ganpick.synthesis.pairs import make_batch
 from relion_ganpick.training.checkpoint import TrainingRun
 from relion_ganpick.training.loading import in_order
