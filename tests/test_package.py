@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from relion_ganpick.version import __version__
 CHECKOUT = Path(__file__).resolve().parent.parent
 SCRIPT = CHECKOUT / "bin" / "relion_ganpick"
 FAILURE = "RELION_JOB_EXIT_FAILURE"
-DEPENDENCIES = ["cv2", "mrcfile", "numpy", "pandas", "safetensors", "scipy", "skimage", "starfile", "torch", "tqdm"]
+DEPENDENCIES = re.search(r"packages=.(.*) relion_ganpick", SCRIPT.read_text())[1].split()  # type: ignore[index]
 HOSTILE = "raise SystemExit('a file of the project was imported')\n"
 
 
@@ -199,7 +200,7 @@ def test_python_without_the_dependencies_is_told_what_is_missing(layout: Path, p
         layout / "bin" / "relion_ganpick", "--o", "External/job001/", cwd=project, GANPICK_PYTHON=str(bare / "bin" / "python")
     )
     assert done.returncode == 1
-    assert "missing Python packages: cv2, mrcfile, numpy" in done.stderr
+    assert "missing Python packages: cv2, imagecodecs, matplotlib, mrcfile, numpy" in done.stderr
     assert markers(project / "External" / "job001") == [FAILURE]
 
 

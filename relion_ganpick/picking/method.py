@@ -21,7 +21,7 @@ from relion_ganpick.core.preprocess import FILLED, PARTICLE_PX, normalise, resiz
 from relion_ganpick.core.scale import Scale, working_scale
 from relion_ganpick.core.settings import PickSettings
 from relion_ganpick.core.tiles import by_tiles
-from relion_ganpick.model.weights import Card
+from relion_ganpick.model.card import Card
 
 Image = NDArray[np.float32]
 

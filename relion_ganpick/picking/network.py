@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from relion_ganpick.core.device import find_device
+from relion_ganpick.model.forward import mark
 from relion_ganpick.model.weights import Model
 from relion_ganpick.picking.method import method_of
 
@@ -38,18 +38,12 @@ class MarkingNetwork:
         self.method = method_of(model.card)
         self.device = find_device(device)
         self.dtype = self.method.precision(self.device)
-        self.stride = int(model.generator.stride)  # type: ignore[arg-type]
         fused = _fuse(model.generator)
         self._generator = fused.to(self.device, self.dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, batch: Image) -> Image:
-        """Mark pictures, (n, h, w) float32 -> (n, c, h, w) float32; sides are continued by reflection to what it can halve."""
-        height, width = batch.shape[1:]
-        padded = np.pad(batch, ((0, 0), (0, -height % self.stride), (0, -width % self.stride)), "symmetric")
-        with torch.inference_mode():
-            tensor = torch.from_numpy(padded)[:, None].to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
-            marked = self._generator.mark(tensor)[:, :, :height, :width]
-        return np.asarray(marked.cpu().numpy())
+        """Mark pictures, (n, h, w) float32 -> (n, c, h, w) float32."""
+        return mark(self._generator, batch, self.device, self.dtype)
 
 
 def _fuse(generator: nn.Module) -> nn.Module:
