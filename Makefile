@@ -12,6 +12,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
+# One for each core, at most 4; 0 runs all tests in one process, one after the other.
+TEST_PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
+
 DEMO_DIAMETER := 160
 DEMO_PIXEL := 2.0
 
@@ -35,7 +38,7 @@ demo: $(VENV)/.installed
 	@find demo/External/job001 -name '*.png' | sort | sed 's/^/  /' | grep .
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
