@@ -45,7 +45,19 @@ def main() -> None:
     """Write the picture."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        run("simulate", "--out", str(folder / "project"), "--n", "1", "--angpix", PIXEL_SIZE, "--diameter", DIAMETER, *SIZE, *MOLECULE)
+        run(
+            "simulate",
+            "--out",
+            str(folder / "project"),
+            "--n",
+            "1",
+            "--angpix",
+            PIXEL_SIZE,
+            "--diameter",
+            DIAMETER,
+            *SIZE,
+            *MOLECULE,
+        )
         plain = picture(folder, "plain", "--threshold", NOTHING)
         both = picture(folder, "picks")
     middle = both.shape[1] // 2
