@@ -32,7 +32,7 @@ IMPORT = (
     f"angpix == {PIXEL_SIZE};kV == 300;Cs == 2.7;Q0 == 0.1;optics_group_name == opticsGroup1"
 )
 SCREEN = (1400, 1000)
-SMALL = ["+dither", "-colors", "64", "-depth", "8", "-quality", "88"]
+FEW_COLOURS, GOOD_JPEG = ["+dither", "-colors", "64", "-depth", "8"], ["-quality", "88"]
 UPPER_HALF = "800x366+0+0"
 JOB = "External/job002"
 
@@ -96,7 +96,8 @@ def xdotool(*words: str) -> None:
 def save(window: str, name: str, crop: str | None) -> None:
     """Take a picture of a window, or of "root", the whole screen."""
     part = ["-crop", crop, "+repage"] if crop else []
-    subprocess.run(["import", "-window", window, *part, "-strip", *SMALL, str(OUT / name)], check=True)
+    how = FEW_COLOURS if name.endswith(".png") else GOOD_JPEG
+    subprocess.run(["import", "-window", window, *part, "-strip", *how, str(OUT / name)], check=True)
     print(OUT / name)
 
 
