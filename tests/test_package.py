@@ -93,6 +93,14 @@ def test_import_leaves_torch_alone(module: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_package_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "relion_ganpick", "--version"], cwd=CHECKOUT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"ganpick {__version__}\n")
+    done = subprocess.run([sys.executable, "-m", "relion_ganpick", "sing"], cwd=CHECKOUT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "usage: ganpick" in done.stderr
+
+
 def test_package_is_marked_as_typed() -> None:
     assert (CHECKOUT / "relion_ganpick" / "py.typed").read_bytes() == b""
 
