@@ -102,8 +102,8 @@ def make_parser() -> RaisingParser:
     parser = RaisingParser(
         prog="cryosparc_ganpick",
         description="Picks particles in the exposures of a CryoSPARC job and pushes them back as an external job.",
-        epilog="Credentials are never arguments: run 'python -m cryosparc.tools login --url URL' once (CryoSPARC 5), or "
-        "set CRYOSPARC_EMAIL and CRYOSPARC_PASSWORD (and CRYOSPARC_LICENSE_ID for 4.7).",
+        epilog="Never give a password as an option. CryoSPARC 5: run 'python -m cryosparc.tools login --url URL' once, or set "
+        "CRYOSPARC_EMAIL and CRYOSPARC_PASSWORD. CryoSPARC 4.7: set these two and CRYOSPARC_LICENSE_ID.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"cryosparc_ganpick {__version__}")
@@ -112,21 +112,25 @@ def make_parser() -> RaisingParser:
     def add(name: str, text: str, **more: object) -> None:
         group.add_argument(f"--{name}", default=argparse.SUPPRESS, help=text, **more)  # type: ignore[arg-type]
 
-    add("url", "the server as the browser has it, such as http://cryoem1:39000 (default: CRYOSPARC_BASE_URL)", metavar="URL")
-    add("project", "project, such as P3", metavar="P")
-    add("workspace", "workspace for the new job, such as W1", metavar="W")
-    add("job", "job whose exposures are picked, such as J42", metavar="J")
-    add("output", "name of its exposure output (default: found by type)", metavar="NAME")
-    add("resume", "push to or finish this external job of an earlier run, from the results on this machine", metavar="J")
-    add("dry_run", "pick and write the result on this machine, push nothing", action="store_true")
+    add(
+        "url",
+        "the server's address as the browser shows it, such as http://cryoem1:39000 (default: CRYOSPARC_BASE_URL)",
+        metavar="URL",
+    )
+    add("project", "the project, such as P3", metavar="P")
+    add("workspace", "the workspace for the new job, such as W1", metavar="W")
+    add("job", "the job whose exposures are picked, such as J42", metavar="J")
+    add("output", "which of its outputs (default: the one with exposures)", metavar="NAME")
+    add("resume", "finish this external job of an earlier run, with the results on this machine", metavar="J")
+    add("dry_run", "only pick; push nothing to CryoSPARC", action="store_true")
     add("title", f"title of the external job (default: {TITLE})", metavar="TEXT")
-    add("coordinates", "push these coordinates (STAR, CSV, folders) in place of picking", nargs="+", metavar="PATH")
-    add("flip_y", "count the rows of --coordinates from the other end", action="store_true")
-    add("out", "folder for results on this machine (default: cryosparc_ganpick)", metavar="DIR")
-    add("local_root", "the project's folder as this machine sees it (default: the server's path)", metavar="DIR")
-    add("cache", "folder for micrographs that must be downloaded (default: a temporary one)", metavar="DIR")
-    add("cache_gb", "most gigabytes of downloaded micrographs at a time (default: 8)", type=float, metavar="GB")
-    add("timeout", "seconds that a request to the server may take (default: 300)", type=float, metavar="SECONDS")
+    add("coordinates", "do not pick, but push these coordinates: STAR files, CSV files or folders", nargs="+", metavar="PATH")
+    add("flip_y", "turn --coordinates upside down; see ganpick check-orientation", action="store_true")
+    add("out", "folder on this machine for the results (default: cryosparc_ganpick)", metavar="DIR")
+    add("local_root", "path of the project's folder on this machine (default: as on the server)", metavar="DIR")
+    add("cache", "folder for downloaded micrographs (default: a temporary one)", metavar="DIR")
+    add("cache_gb", "keep at most so many gigabytes of downloaded micrographs (default: 8)", type=float, metavar="GB")
+    add("timeout", "seconds that the server may take to answer (default: 300)", type=float, metavar="SECONDS")
     add_options(parser, PickRequest)
     add_options(parser, RunSettings)
     add_options(parser, AdaptOptions)

@@ -63,8 +63,8 @@ def make_parser() -> RaisingParser:
     add_options(parser, PickRequest)
     add_options(parser, RunSettings)
     add_options(parser, AdaptOptions)
-    job.add_argument("--relion_version", metavar="N", help="3.1, 4.0 or 5.0; found in job.star by default")
-    job.add_argument("--project_dir", metavar="DIR", help="RELION project; found by default")
+    job.add_argument("--relion_version", metavar="N", help="3.1, 4.0 or 5.0 (default: found in job.star)")
+    job.add_argument("--project_dir", metavar="DIR", help="folder of the RELION project (default: found)")
     job.add_argument("--version", action="store_true", help="print the version and end")
     job.add_argument("--help", action="store_true", help="print this help and end")
     for name in IGNORED:
