@@ -96,6 +96,16 @@ def test_places_of_the_papers_parts_are_there() -> None:
         assert [name for name in names if f"def {name}" not in code and f"class {name}" not in code] == [], file
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_benchmarks_know_the_options_that_pages_give(page: Path) -> None:
+    known = "\n".join(path.read_text() for path in (CHECKOUT / "benchmarks").glob("*.py"))
+    commands = re.findall(r"benchmarks/\w+\.py[^`\n|]*", page.read_text())
+    options = {option for command in commands for option in re.findall(r"--\w+", command)}
+    assert [option for option in sorted(options) if f'"{option}"' not in known] == []
+    files = {name for command in commands for name in re.findall(r"benchmarks/\w+\.py", command)}
+    assert [name for name in sorted(files) if not (CHECKOUT / name).is_file()] == []
+
+
 def test_citation_names_this_version_and_the_paper() -> None:
     text = (CHECKOUT / "CITATION.cff").read_text()
     assert re.findall(r"^version: (\S+)$", text, re.MULTILINE) == [__version__]
