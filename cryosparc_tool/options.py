@@ -76,15 +76,14 @@ class JobSettings:
             if uid is not None and not re.fullmatch(rf"{letter}[1-9]\d*", uid):
                 raise GanpickError(f"`{name}` {uid}: give a uid such as {letter}12")
         if self.resume and self.dry_run:
-            raise GanpickError("`resume` and `dry_run` exclude each other: a dry run pushes nothing")
+            raise GanpickError("`resume` and `dry_run` cannot be given together: a dry run pushes nothing")
         if not self.resume and self.job is None:
             raise GanpickError("`job` is missing: give the uid of the job with the exposures, such as J42")
         if not self.resume and not self.dry_run and self.workspace is None:
             raise GanpickError("`workspace` is missing: give the uid of the workspace for the new job, such as W1")
         if self.flip_y and not self.coordinates:
             raise GanpickError(
-                "`flip_y` is for `coordinates` that were picked on another program's motion correction; "
-                "our own picks are made on CryoSPARC's file and need no flip"
+                "`flip_y` is for `coordinates` from another program's motion correction; our own picks need no flip"
             )
         if self.cache_gb < SMALLEST_CACHE:
             raise GanpickError(f"`cache_gb` {self.cache_gb:g}: give at least {SMALLEST_CACHE:g}")
@@ -150,7 +149,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         name = word.lstrip("-").split("=")[0].replace("-", "_").lower()
         if word.startswith("--") and name in SECRETS:
             raise GanpickError(
-                f"`{name}`: credentials are never given as arguments, where other users can see them: run "
+                f"`{name}`: never give a password as an option, where others can see it: run "
                 "'python -m cryosparc.tools login --url URL', or set CRYOSPARC_EMAIL and CRYOSPARC_PASSWORD"
             )
     namespace, rest = parser.parse_known_args(list(argv))
@@ -169,7 +168,7 @@ def check_url(url: str) -> str:
     """
     parts = urlsplit(url)
     if "@" in parts.netloc:
-        raise GanpickError("`url` holds a user name or password; give the address alone: credentials are never arguments")
+        raise GanpickError("`url` holds a user name or password; give the address alone, and never a password as an option")
     try:
         known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:

@@ -54,7 +54,7 @@ class AdaptOptions:
         """Check the values."""
         check_kinds(self)
         if self.adapt_most < FEWEST_MICROGRAPHS:
-            raise GanpickError(f"`adapt_most` {self.adapt_most}: give at least 2, one of them to judge the adapted model")
+            raise GanpickError(f"`adapt_most` {self.adapt_most}: give at least 2, one of them to judge the result")
         for name in ("adapt_rounds", "adapt_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -69,7 +69,7 @@ def run(namespace: argparse.Namespace) -> int:
         pictures = prepared_pictures(picker, spread(tasks, namespace.most), logging.ERROR)
         path = adapted_model(picker, pictures, settings_of(**changes), namespace.out)
     if path is None:
-        print("the adapted model is no better by its own measure: keep the one that you have")
+        print("the adapted model is no better: keep the one that you have")
         return 1
     given, assumed = picker.settings.diameter, picker.settings.working_diameter_angstrom
     print(f"adapted model: {path}\nuse it: --model {path} --diameter {given:g} --working_diameter {assumed:g}")

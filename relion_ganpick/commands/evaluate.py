@@ -78,7 +78,7 @@ def _items(namespace: argparse.Namespace) -> Items:
         raise GanpickError(
             f"{picked[lost[0]].source}: no reference for micrograph {lost[0]}"
             + (f" (nor for {len(lost) - 1} others)" if len(lost) > 1 else "")
-            + "; add one to --truth (without rows if it holds no particle), or leave its picks away"
+            + "; add one to --truth (without rows if it holds no particle), or leave out its picks"
         )
     diameter_px = namespace.diameter / namespace.angpix
     items = {}

@@ -52,7 +52,7 @@ def run(namespace: argparse.Namespace) -> int:
     others = PROJECT_ONLY if namespace.preset == "paper" else (*PAIR_TEXTS, "backgrounds")
     strange = next((name for name in others if name in given), None)
     if strange is not None:
-        raise GanpickError(f"--{strange} is no option of --preset {namespace.preset}: leave it away")
+        raise GanpickError(f"--{strange} is no option of --preset {namespace.preset}: leave it out")
     return _pairs(namespace) if namespace.preset == "paper" else _project(namespace)
 
 

@@ -88,7 +88,7 @@ def run(namespace: argparse.Namespace) -> int:
     _check(settings, namespace.workers)
     checkpoint: Path = namespace.out / "checkpoint.pt"
     if checkpoint.exists() and not namespace.resume:
-        raise GanpickError(f"{checkpoint}: a training run is already here; give --resume to go on with it, or another --out")
+        raise GanpickError(f"{checkpoint}: there is a training run already; give --resume to go on with it, or another --out")
 
     from relion_ganpick.core.device import find_device
     from relion_ganpick.training.train import Trainer
@@ -120,7 +120,7 @@ def _settings(namespace: argparse.Namespace) -> TrainSettings | PaperSettings:
     for name in changes:
         if name not in _names(preset):
             known = [other for other, each in PRESETS.items() if name in _names(each)]
-            raise GanpickError(f"--{name} is no setting of preset {namespace.preset}, but of {', '.join(known)}: leave it away")
+            raise GanpickError(f"--{name} is no setting of preset {namespace.preset}, but of {', '.join(known)}: leave it out")
     if "scene" in changes:
         changes["scene"] = read_scene(changes["scene"])
     return replace(preset, **changes)
