@@ -1,6 +1,7 @@
 # make demo    pick particles in simulated micrographs, as RELION would have it done
 # make test    run the tests
 # make lint    style, formatting, types
+# make docs    build the pages into site/; open site/index.html
 # make venv    only install, with everything that the tests need
 # make clean   remove what the others have made
 #
@@ -18,7 +19,7 @@ TEST_PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 DEMO_DIAMETER := 160
 DEMO_PIXEL := 2.0
 
-.PHONY: help demo test lint venv clean
+.PHONY: help demo test lint docs venv clean
 unexport PYTHONPATH PYTHONHOME
 export PYTHONNOUSERSITE = 1
 export MPLBACKEND = Agg
@@ -46,10 +47,14 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy $(wildcard relion_ganpick cryosparc_tool)
 	$(BIN)/lint-imports
 
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The pages: site/index.html"
+
 venv: $(VENV)/.installed-dev
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -68,6 +73,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing what the tests need into $(VENV)"
 	@$(INSTALL) --editable '.[dev,pipeliner,cryosparc]'
 	@$(check_opencv)
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed-dev
+	@$(INSTALL) --editable '.[docs]'
 	@touch $@
 
 # OpenCV's usual build is linked against libraries of the desktop that a bare machine lacks. Its build without windows has

@@ -44,9 +44,9 @@ def take_coordinates(settings: JobSettings, source: ExposureSource, results: Exp
     for line in summary.lines(results.threshold):
         console.say(line)
     if not summary.micrographs:
-        raise GanpickError("no micrograph could be used: the lines above say why for each of them")
+        raise GanpickError("no micrograph could be used: the lines above say why")
     if not summary.picks:
-        console.complain("WARNING: not one pick in all micrographs: check the coordinates and `threshold`")
+        console.complain("WARNING: there are no picks at all: check the coordinates and `threshold`")
     return summary
 
 

@@ -91,7 +91,7 @@ class Plan:
             how = replace(how, angpix=before["angpix"] if how.angpix is None else how.angpix)
         adapt = AdaptOptions(**adapting)
         if adapt.adapt and settings.coordinates:
-            raise GanpickError("`adapt` and `coordinates` exclude each other: coordinates are pushed without a model")
+            raise GanpickError("`adapt` and `coordinates` cannot be given together: coordinates are pushed without a model")
         pick = PickRequest(**values)
         if adapt.adapt:
             _check_adaptable(pick)
@@ -138,5 +138,5 @@ def _unchanged(given: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str,
     """
     for name, value in before.items():
         if given.get(name, value) != value:
-            raise GanpickError(f"`{name}` {given[name]}: the run to resume has {value}; leave the option away, or run anew")
+            raise GanpickError(f"`{name}` {given[name]}: the run to resume has {value}; leave out the option, or start a new run")
     return {**given, **before}

@@ -27,7 +27,7 @@ def explained(job: ExternalJob, folder: Callable[[], Path], console: Console) ->
         yield
     except BaseException:
         if (folder() / "run.json").is_file():
-            console.complain(f"what was finished is kept in {folder()}: `resume` {job.uid} goes on from there")
+            console.complain(f"what is finished is kept in {folder()}; give `resume` {job.uid} to go on")
         raise
 
 
@@ -99,4 +99,4 @@ def tell(job: ExternalJob, found: Found, console: Console) -> None:
         except Exception as error:
             if not is_client_error(error):
                 raise
-            console.complain(f"the job's report is not complete ({in_words(error)}); the picks are saved")
+            console.complain(f"the job's report could not be finished ({in_words(error)}); the picks are saved")

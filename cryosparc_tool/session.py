@@ -111,7 +111,7 @@ class Session:
             )
             status = job.status()
             if status == "completed":
-                raise GanpickError(f"{job.uid} is completed already: there is nothing to resume")
+                raise GanpickError(f"{job.uid} is complete: there is nothing to resume")
             if status not in (*STARTED, "building"):
                 start(job, self.console)
         except Exception as error:
@@ -214,7 +214,7 @@ class Session:
         dropped = self.local.keep_only(basis)
         if dropped:
             reason = "the version, the model or a setting has changed"
-            self.console.say(f"{dropped} micrographs that were finished before are picked again: {reason}")
+            self.console.say(f"{dropped} finished micrographs are picked again: {reason}")
 
     def _root(self) -> Path | None:
         """Folder of the project as this machine sees it."""

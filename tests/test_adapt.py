@@ -139,7 +139,7 @@ def test_fine_tuning_leaves_the_given_model_alone_and_repeats_for_a_seed() -> No
         ([np.zeros((200, 200), np.float32)], "at least two"),
         (
             [np.zeros((50, 200), np.float32)] * 3 + [np.zeros((200, 200), np.float32)],
-            r"3 of 4 micrographs are less than \d+ diameters across, too small to adapt to: at least two larger",
+            r"3 of 4 micrographs are less than \d+ diameters across, too small to learn from: give at least two larger",
         ),
         ([np.random.default_rng(1).normal(size=(200, 200)).astype(np.float32)] * 3, "sure particles"),
     ],

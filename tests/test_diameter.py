@@ -150,11 +150,11 @@ def refused(assumed: np.ndarray, counts: np.ndarray, areas: np.ndarray) -> str:
 
 def test_doubt_is_an_error_that_asks_for_a_number() -> None:
     assumed, counts, areas = hill(191.0)
-    assert "too few particles are recognised" in refused(assumed, 0.2 * counts, areas)
-    assert "too few particles are recognised" in refused(assumed, counts, 100 * areas)
+    assert "too few particles stand out" in refused(assumed, 0.2 * counts, areas)
+    assert "too few particles stand out" in refused(assumed, counts, 100 * areas)
     assert "the smallest fit best, so the true one may lie beyond" in refused(assumed[9:], counts[:, 9:], areas[:, 9:])
     assert "the largest fit best, so the true one may lie beyond" in refused(assumed[:9], counts[:, :9], areas[:, :9])
-    assert "too small or too coarse" in refused(assumed[8:12], counts[:, 8:12], areas[:, 8:12])
+    assert "too small, or their pixels too large" in refused(assumed[8:12], counts[:, 8:12], areas[:, 8:12])
     apart = np.vstack([hill(150.0)[1][:3], 1.5 * hill(500.0)[1][:1]])
     assert "parts of the micrographs disagree" in refused(assumed, apart, areas)
 
@@ -209,7 +209,7 @@ def test_unusable_micrographs_are_replaced_by_the_next(tmp_path: Path) -> None:
 
 def test_pixels_far_too_fine_for_any_candidate_are_refused() -> None:
     noise = np.random.default_rng(4).normal(size=SHAPE).astype(np.float32)
-    with pytest.raises(GanpickError, match="too small or too coarse"):
+    with pytest.raises(GanpickError, match="too small, or their pixels too large"):
         estimate_diameter([Micrograph(noise, 3e-4, "mic")], AUTO, "cpu")
 
 
@@ -273,7 +273,7 @@ def test_continue_keeps_the_diameter_for_new_micrographs(auto_run: tuple[Path, E
     write_star(project / MICROGRAPHS_STAR, [*FIRST, ADDED])
     ended = run_here(project, *auto())
     assert (ended.status, markers(project)) == (0, SUCCEEDED)
-    assert f"diameter {found:g} A, as estimated before (delete {JOB}{DIAMETER_FILE} to estimate it anew)" in ended.out
+    assert f"diameter {found:g} A, as estimated before (delete {JOB}{DIAMETER_FILE} to estimate it again)" in ended.out
     assert re.findall(r"^\[\d/3\] (\S+):", ended.out, re.MULTILINE) == [ADDED]
     after = snapshot(project)
     kept = [name for name in before if "mic0" in name or name == DIAMETER_FILE]
@@ -287,7 +287,7 @@ def test_job_without_particles_asks_for_a_number(tmp_path: Path) -> None:
         write_mrc(project / name, np.random.default_rng(number).normal(size=SHAPE).astype(np.float32))
     ended = run_here(project, *auto())
     assert (ended.status, markers(project)) == (1, FAILED)
-    assert "diameter auto: too few particles are recognised at any diameter" in ended.err
+    assert "diameter auto: too few particles stand out at any diameter" in ended.err
     assert "give --diameter a number in Angstrom" in ended.err
     assert not (project / JOB / DIAMETER_FILE).exists()
     assert not (project / ".gui_manualpickjob.star").exists()

@@ -94,6 +94,15 @@ def test_import_leaves_torch_alone(module: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(("words", "status"), [(["--version"], 0), (["sing"], 2)])
+def test_package_runs_as_a_module(words: list[str], status: int) -> None:
+    command = [sys.executable, "-m", "relion_ganpick", *words]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert done.stdout == ("" if status else f"ganpick {__version__}\n")
+    assert ("usage: ganpick" in done.stderr) == (status == 2)
+
+
 def test_package_is_marked_as_typed() -> None:
     assert (CHECKOUT / "relion_ganpick" / "py.typed").read_bytes() == b""
 

@@ -143,7 +143,7 @@ def test_cards_without_a_localisation_mean_peaks() -> None:
 
 
 def test_papers_model_is_not_adapted(blackener: Model) -> None:
-    with pytest.raises(GanpickError, match="of the paper's kind, which cannot be adapted"):
+    with pytest.raises(GanpickError, match="cannot be adapted, as it is one of the paper's kind"):
         adapt(blackener, [np.zeros((256, 256), np.float32)] * 2)
 
 
@@ -164,9 +164,9 @@ def test_simulate_writes_the_pairs_as_pictures(tmp_path: Path, capsys: pytest.Ca
     assert main([*words, "--out", str(tmp_path / "p")]) == 1
     assert "exists and is not an empty folder" in capsys.readouterr().err
     assert main([*words, "--out", str(tmp_path / "q"), "--angpix", "2"]) == 1
-    assert "--angpix is no option of --preset paper: leave it away" in capsys.readouterr().err
+    assert "--angpix is no option of --preset paper: leave it out" in capsys.readouterr().err
     assert main(["simulate", "--out", str(tmp_path / "q"), "--fade", "0", "1"]) == 1
-    assert "--fade is no option of --preset project: leave it away" in capsys.readouterr().err
+    assert "--fade is no option of --preset project: leave it out" in capsys.readouterr().err
 
 
 def test_backgrounds_come_from_the_users_micrographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

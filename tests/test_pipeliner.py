@@ -114,7 +114,7 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str, str]] = [
     ({"edge_margin": -1}, "Edge margin (A)", "--edge_margin -1: give 0 or a positive number of Angstrom"),
     ({"erosion": 0}, "Erosion (px)", "--erosion 0: give a side of 1 (no erosion) to 99 pixels"),
     ({"gpu": "zero"}, "GPU", "--gpu zero: give the number of one GPU, as in --gpu 0"),
-    ({"adapt_most": 1}, "Adapt: micrographs", "--adapt_most 1: give at least 2, one of them to judge the adapted model"),
+    ({"adapt_most": 1}, "Adapt: micrographs", "--adapt_most 1: give at least 2, one of them to judge the result"),
     ({"overlays": -2}, "Overlays", "--overlays -2: give 0 or a positive number of pictures"),
 ]
 

@@ -270,7 +270,7 @@ def test_continue_keeps_the_choice(job: tuple[Path, Ended]) -> None:
     write_star(project / MICROGRAPHS_STAR, NAMES)
     ended = run_here(project, *words())
     assert (ended.status, markers(project)) == (0, SUCCEEDED)
-    kept = f"working diameter {found['angstrom']:g} A, as chosen before (delete {JOB}{WORKING_DIAMETER_FILE} to choose it anew)"
+    kept = f"working diameter {found['angstrom']:g} A, as chosen before (delete {JOB}{WORKING_DIAMETER_FILE} to choose it again)"
     assert kept in ended.out
     assert re.findall(r"^\[\d/3\] (\S+):", ended.out, re.MULTILINE) == [NAMES[2]]
     after = snapshot(project)
@@ -313,4 +313,4 @@ def test_damaged_record_is_named(job: tuple[Path, Ended], tmp_path: Path) -> Non
         (project / JOB / WORKING_DIAMETER_FILE).write_text(content)
         ended = run_here(project, *words())
         assert (ended.status, markers(project)) == (1, FAILED)
-        assert f"{JOB}{WORKING_DIAMETER_FILE}: damaged; delete it to choose the working diameter anew" in ended.err
+        assert f"{JOB}{WORKING_DIAMETER_FILE}: damaged; delete it to choose the working diameter again" in ended.err

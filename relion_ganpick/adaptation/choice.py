@@ -86,7 +86,7 @@ def check_adaptable(card: Card) -> None:
     """
     if card.network["kind"] != "unet":
         raise GanpickError(
-            f"model {card.name} is of the paper's kind, which cannot be adapted: use it without `adapt`, or take `model` default"
+            f"model {card.name} cannot be adapted, as it is one of the paper's kind: leave out `adapt`, or give `model` default"
         )
 
 
@@ -147,7 +147,7 @@ def choose_model(picker: Picker, job_micrographs: JobMicrographs, options: Adapt
     if before is not None and before.request == request and (before.outcome != IMPOSSIBLE or before.micrographs == names):
         found = _as_decided(before, picker.model, folder)
         if found is not None:
-            log.info(f"adapt: decided in an earlier run, and not again unless {folder / RECORD} is deleted: {before.text}")
+            log.info(f"adapt: decided in an earlier run (delete {folder / RECORD} to decide again): {before.text}")
             return found
     (folder / RECORD).unlink(missing_ok=True)
     log.info(
@@ -161,8 +161,8 @@ def choose_model(picker: Picker, job_micrographs: JobMicrographs, options: Adapt
     except (MemoryError, RuntimeError) as error:
         if not _no_memory(error):
             raise
-        advice = "Continue with more of it or a smaller `adapt_most`, or leave `adapt` away"
-        outcome, lasting = _impossible(picker, "the memory is not enough for it", advice), False
+        advice = "Give the job more memory or a smaller `adapt_most` and press Continue, or leave out `adapt`"
+        outcome, lasting = _impossible(picker, "there is not enough memory", advice), False
     decision = replace(outcome, request=request, micrographs=names)
     if lasting:
         folder.mkdir(parents=True, exist_ok=True)
@@ -180,15 +180,15 @@ def _decide(picker: Picker, pictures: Iterable[Image], options: AdaptOptions, fo
         settings = settings_of(options.adapt_rounds, options.adapt_steps)
         path = adapted_model(picker, pictures, settings, folder)
     except GanpickError as error:
-        return _impossible(picker, str(error), "Give more micrographs and Continue, or leave `adapt` away")
+        return _impossible(picker, str(error), "Give more micrographs and press Continue, or leave out `adapt`")
     if path is None:
-        text = f"the adapted model is no better by its own measure: model {picker.model.card.name} picks as it is"
+        text = f"the adapted model is no better: model {picker.model.card.name} picks as it is"
         return Decision(ORIGINAL, text, {})
-    return Decision(ADAPTED, f"the adapted model is better by its own measure and picks: {path}", {}, model=path.name)
+    return Decision(ADAPTED, f"the adapted model is better, and picks: {path}", {}, model=path.name)
 
 
 def _impossible(picker: Picker, reason: str, advice: str) -> Decision:
-    return Decision(IMPOSSIBLE, f"not adapted: {reason}; model {picker.model.card.name} picks as it is. {advice}", {})
+    return Decision(IMPOSSIBLE, f"not adapted: {reason}; model {picker.model.card.name} picks instead. {advice}", {})
 
 
 def _no_memory(error: Exception) -> bool:
@@ -203,7 +203,7 @@ def _as_decided(decision: Decision, original: Model, folder: Path) -> Model | No
     try:
         return load_model(str(folder / decision.model))
     except GanpickError as error:
-        log.warning(f"{error}; the model is adapted once more")
+        log.warning(f"{error}; the model is adapted again")
         return None
 
 

@@ -71,7 +71,7 @@ def adapt(
         If there are too few micrographs or too few sure particles to learn from.
     """
     if model.card.network["kind"] != "unet":
-        raise GanpickError(f"model {model.card.name} is of the paper's kind, which cannot be adapted: take the default one")
+        raise GanpickError(f"model {model.card.name} cannot be adapted, as it is one of the paper's kind: give `model` default")
     settings, device = settings or AdaptSettings(), device or torch.device("cpu")
     learned, judged = _split(_large_enough(pictures, settings), settings)
     generator = copy.deepcopy(model.generator).to(device).requires_grad_(True)
@@ -82,8 +82,9 @@ def adapt(
         n_sure = sum(len(each.centres) for each in lessons)
         if n_sure < max(FEWEST_SURE, FEWEST_PER_MICROGRAPH * len(learned)):
             raise GanpickError(
-                f"only {n_sure} sure particles in {len(learned)} micrographs, at least {FEWEST_SURE} and on average "
-                f"{FEWEST_PER_MICROGRAPH} on each are needed to adapt: give more and fuller micrographs, or check the diameter"
+                f"too few particles to learn from: {n_sure} sure ones in {len(learned)} micrographs, but at least {FEWEST_SURE} "
+                f"are needed, and {FEWEST_PER_MICROGRAPH} on each on average: give more and fuller micrographs, or check the "
+                "diameter"
             )
         shapes = class_averages(pooled([each.picture for each in lessons], [each.centres for each in lessons]), settings.seed)
         loss = _fine_tune(generator, lessons, shapes, settings, number, device)
@@ -140,15 +141,17 @@ def _large_enough(pictures: Sequence[Image], settings: AdaptSettings) -> list[Im
         )
         if len(large) < FEWEST:
             raise GanpickError(
-                f"{small} across, too small to adapt to: at least two larger ones are needed, one of them to judge"
+                f"{small} across, too small to learn from: give at least two larger ones, one of them to judge the result"
             )
-        log.info(f"adapt: {small} across and left out")
+        log.info(f"adapt: {small} across, and are left out")
     return large
 
 
 def _split(pictures: Sequence[Image], settings: AdaptSettings) -> tuple[list[Image], list[Image]]:
     if len(pictures) < FEWEST:
-        raise GanpickError(f"{len(pictures)} micrographs are too few to adapt to: at least two are needed, one of them to judge")
+        raise GanpickError(
+            f"{len(pictures)} micrographs are too few to learn from: give at least two, one of them to judge the result"
+        )
     order = np.random.default_rng((settings.seed, 0)).permutation(len(pictures))
     n_judged = max(round(settings.held_back * len(pictures)), 1)
     return [pictures[k] for k in order[n_judged:]], [pictures[k] for k in order[:n_judged]]

@@ -20,16 +20,23 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     parser = subparsers.add_parser(
         "adapt",
         help="fit a model to your own micrographs, without labels",
-        description="Fine-tune a model on what it is sure of in your micrographs, and write DIR/<model>-adapted.safetensors with "
-        "its card if its picks then agree better with themselves on micrographs that were held back. A few minutes on two cores.",
+        description="Fit a model to your micrographs, without labels. It learns from the particles that it is sure of. "
+        "On micrographs that are kept back, both models are compared: a good model picks the same particles when a "
+        "micrograph is turned. If the adapted model does better, it is written to DIR/<model>-adapted.safetensors with "
+        "its card. Takes some minutes.",
         allow_abbrev=False,
     )
     parser.add_argument("--in_mics", type=Path, required=True, metavar="STAR", help="micrographs STAR file")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the adapted model")
-    parser.add_argument("--most", type=int, default=MOST_LEARNED_FROM, help=f"micrographs to use (default: {MOST_LEARNED_FROM})")
+    parser.add_argument(
+        "--most",
+        type=int,
+        default=MOST_LEARNED_FROM,
+        help=f"learn from at most so many micrographs (default: {MOST_LEARNED_FROM})",
+    )
     parser.add_argument("--rounds", type=int, default=argparse.SUPPRESS, help="rounds of learning (default: 1)")
-    parser.add_argument("--steps", type=int, default=argparse.SUPPRESS, help="updates in each round (default: 500)")
-    parser.add_argument("--seed", type=int, default=argparse.SUPPRESS, help="names the random streams (default: 1)")
+    parser.add_argument("--steps", type=int, default=argparse.SUPPRESS, help="steps in each round (default: 500)")
+    parser.add_argument("--seed", type=int, default=argparse.SUPPRESS, help="number that random choices start from (default: 1)")
     add_options(parser, PickRequest, LEARNED_FROM)
     add_options(parser, RunSettings, HOW)
     parser.set_defaults(run=run)
@@ -62,7 +69,7 @@ def run(namespace: argparse.Namespace) -> int:
         pictures = prepared_pictures(picker, spread(tasks, namespace.most), logging.ERROR)
         path = adapted_model(picker, pictures, settings_of(**changes), namespace.out)
     if path is None:
-        print("the adapted model is no better by its own measure: keep the one that you have")
+        print("the adapted model is no better: keep the one that you have")
         return 1
     given, assumed = picker.settings.diameter, picker.settings.working_diameter_angstrom
     print(f"adapted model: {path}\nuse it: --model {path} --diameter {given:g} --working_diameter {assumed:g}")

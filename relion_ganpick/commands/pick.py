@@ -23,7 +23,8 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     parser = subparsers.add_parser(
         "pick",
         help="find particles in micrographs",
-        description="Find particles in micrographs and write DIR/<micrograph>_autopick.star for each.",
+        description="Find particles in micrographs. Writes DIR/<micrograph>_autopick.star for each, "
+        "and pictures into DIR/overlays.",
         allow_abbrev=False,
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="micrographs")

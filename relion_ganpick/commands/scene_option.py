@@ -19,7 +19,8 @@ def add_scene_option(parser: argparse._ArgumentGroup, text: str) -> None:
         nargs="+",
         metavar="NAME=VALUE",
         default=argparse.SUPPRESS,
-        help=f"{text}: share of pictures with {', '.join(SHARES)} (ice=0.5); range of {', '.join(RANGES)} (contrast=0.5,4)",
+        help=f"{text}. Share of pictures with {', '.join(SHARES)}, such as ice=0.5. "
+        f"Range of {', '.join(RANGES)}, such as contrast=0.5,4",
     )
 
 

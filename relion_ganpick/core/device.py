@@ -32,7 +32,7 @@ def find_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= available:
         raise GanpickError(
             f"`device` {name}: PyTorch sees {available or 'no'} CUDA device{'s' if available != 1 else ''} here; "
-            "leave `gpu` and `device` away to use the CPU, or install a CUDA build of PyTorch"
+            "leave out `gpu` and `device` to use the CPU, or install a CUDA build of PyTorch"
         )
     return device
 

@@ -16,6 +16,7 @@ from relion_ganpick.core.errors import GanpickError
 T = TypeVar("T")
 
 KIND_NAMES = {float: "a number", int: "a whole number", str: "a text", bool: "True or False"}
+GROUP_TITLES = {"main": "main options", "advanced": "more options"}
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def of_kind(name: str, value: Any, each: Option) -> Any:
 
 def add_options(parser: argparse.ArgumentParser, settings: type, only: Collection[str] | None = None) -> None:
     """Add one argument for every setting, or some; absent ones stay out of the namespace, so that the class fills them."""
-    groups = {name: parser.add_argument_group(name) for name in ("main", "advanced")}
+    groups = {name: _group(parser, title) for name, title in GROUP_TITLES.items()}
     for name, each in options_of(settings).items():
         if only is not None and name not in only:
             continue
@@ -142,6 +143,11 @@ def add_options(parser: argparse.ArgumentParser, settings: type, only: Collectio
             help=each.text,
             **flag,
         )
+
+
+def _group(parser: argparse.ArgumentParser, title: str) -> argparse._ArgumentGroup:
+    """Find the group of this title, or add it: options of several classes stand together in the help."""
+    return next((group for group in parser._action_groups if group.title == title), None) or parser.add_argument_group(title)
 
 
 def yes_or_no(text: str) -> bool:

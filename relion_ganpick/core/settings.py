@@ -42,7 +42,7 @@ class PickOptions:
     """
 
     threshold: float | None = option(
-        None, "Score threshold", "smallest figure of merit of a pick, 0 to 1 (default: the model's own)", float, "main"
+        None, "Score threshold", "keep picks with at least this figure of merit, 0 to 1 (default: the model's own)", float, "main"
     )
     min_distance: float | None = option(
         None, "Minimum distance (A)", "smallest distance between two picks in Angstrom (default: half the diameter)", float
@@ -53,12 +53,14 @@ class PickOptions:
         "smallest distance of a pick from the image's edge in Angstrom (default: an eighth of the diameter)",
         float,
     )
-    contrast: str = option("dark", "Particle contrast", "particles are dark or bright", str, "advanced", ("dark", "bright"))
-    model: str = option("default", "Model", "name of a model in the package, or path of a .safetensors file", str, "main")
+    contrast: str = option(
+        "dark", "Particle contrast", "are particles darker or brighter than the ice?", str, "advanced", ("dark", "bright")
+    )
+    model: str = option("default", "Model", "a model of the package, or the path of a .safetensors file", str, "main")
     localization: str = option(
         "auto",
         "Localisation",
-        "markers become picks by their peaks, or by regions as in the paper's Algorithm 3; auto is the model's own way",
+        "how markers become picks: by their peaks, or by regions as in the paper (Algorithm 3). auto: as the model prefers",
         str,
         "advanced",
         ("auto", "peaks", "regions"),
@@ -66,15 +68,26 @@ class PickOptions:
     region_threshold: float = option(
         0.1,
         "Region threshold",
-        "regions: smallest marker contrast as a share of the grey range, threshold1 in Algorithm 3",
+        "for regions: how dark a marker must be, as a share of the grey range (threshold1 of Algorithm 3)",
         float,
     )
-    erosion: int = option(5, "Erosion (px)", "regions: side of the eroding square in pixels of the working scale", int)
+    erosion: int = option(
+        5,
+        "Erosion (px)",
+        "for regions: side of the square that erodes them, in pixels of the working scale (kernel of Algorithm 3)",
+        int,
+    )
     area_tolerance: float = option(
-        0.5, "Area tolerance", "regions: largest deviation from the mean area as a share of it, threshold2 in Algorithm 3", float
+        0.5,
+        "Area tolerance",
+        "for regions: how far their area may be from the mean, as a share of it (threshold2 of Algorithm 3)",
+        float,
     )
     region_area: float | None = option(
-        None, "Region area (px)", "regions: mean area AA in pixels of the working scale (default: that of the micrograph)", float
+        None,
+        "Region area (px)",
+        "for regions: their mean area in pixels of the working scale (AA of Algorithm 3; default: measured on each micrograph)",
+        float,
     )
 
     def __post_init__(self) -> None:
@@ -111,7 +124,7 @@ class PickRequest(PickOptions):
     diameter: float | str | None = option(
         None,
         "Particle diameter (A)",
-        "longest extent of the particle in Angstrom, or auto to estimate it from the micrographs",
+        "longest extent of the particle in Angstrom. auto: the job estimates it from the micrographs",
         float,
         "main",
         word=AUTO,
@@ -119,8 +132,8 @@ class PickRequest(PickOptions):
     working_diameter: float | str = option(
         AUTO,
         "Working diameter (A)",
-        "diameter in Angstrom that the network takes the particle's for; auto tries some around the given one on a few "
-        "micrographs and takes that at which most particles are expected",
+        "diameter in Angstrom at which the network looks at the particle. auto: the job tries nine values near yours on a few "
+        "micrographs, and takes the one that promises most particles",
         float,
         "advanced",
         word=AUTO,
@@ -204,12 +217,12 @@ class RunSettings:
     """
 
     angpix: float | None = option(
-        None, "Pixel size (A)", "pixel size in Angstrom for micrographs whose STAR file gives none", float
+        None, "Pixel size (A)", "pixel size in Angstrom, for micrographs whose STAR file has none", float
     )
-    device: str = option("auto", "Device", "auto, cpu, cuda or cuda:N", str)
-    gpu: str | None = option(None, "GPU", "number of the GPU to use, as in --gpu 0", str, "main")
+    device: str = option("auto", "Device", "where to compute: auto, cpu, cuda or cuda:N. auto: a GPU if there is one", str)
+    gpu: str | None = option(None, "GPU", "number of the GPU to use, such as 0", str, "main")
     j: int = option(1, "Threads", "number of threads", int, "main")
-    overlays: int = option(8, "Overlays", "number of PNG pictures with circles at the picks", int)
+    overlays: int = option(8, "Overlays", "number of pictures of micrographs with circles at the picks", int)
 
     def __post_init__(self) -> None:
         """Check the values."""

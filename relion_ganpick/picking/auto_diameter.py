@@ -70,7 +70,7 @@ def resolve_diameter(
     facts = {"contrast": request.contrast, "pixel_size": pixel_size}
     before = read_record(path, facts) if path is not None and reuse else None
     if before is not None:
-        log.info(f"diameter {before:g} A, as estimated before (delete {path} to estimate it anew)")
+        log.info(f"diameter {before:g} A, as estimated before (delete {path} to estimate it again)")
         return request.settings(before)
     estimate, names = _estimate(request, tasks, device)
     if path is not None:

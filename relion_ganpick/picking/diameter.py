@@ -80,7 +80,7 @@ def estimate_diameter(
     pickers = make_pickers(assumed, request, device, model)
     parts = [count_sure(micrograph, pickers) for micrograph in micrographs]
     if not parts:
-        raise GanpickError(f"diameter auto: there are no micrographs to estimate it from: {GIVE_A_NUMBER}")
+        raise GanpickError(f"diameter auto: there are no micrographs: {GIVE_A_NUMBER}")
     return from_counts(assumed, np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
 
 
@@ -96,7 +96,7 @@ def make_pickers(assumed: Values, request: PickOptions, device: str, model: Mode
     first = Picker(plain, device, (model or load_model(request.model)).by_heights())
     if not first.method.follows_size:
         raise GanpickError(
-            f"diameter auto: model {first.model.card.name} is of the paper's kind, which does not depend on the particle's size: "
+            f"diameter auto: model {first.model.card.name} is one of the paper's kind, which cannot estimate diameters: "
             f"{GIVE_A_NUMBER}"
         )
     # divided by the share that a particle fills, so that each of these diameters itself is tried
@@ -127,7 +127,7 @@ def from_counts(assumed: Values, counts: Values, areas: Values) -> DiameterEstim
     tried = areas.sum(axis=0) > 0
     assumed, counts, areas = assumed[tried], counts[:, :, tried], areas[:, tried]
     if len(assumed) < FEWEST_ASSUMED:
-        raise GanpickError(f"diameter auto: the micrographs are too small or too coarse to try several: {GIVE_A_NUMBER}")
+        raise GanpickError(f"diameter auto: the micrographs are too small, or their pixels too large: {GIVE_A_NUMBER}")
     for merit, sure in zip(SURE, np.moveaxis(counts, 1, 0), strict=True):
         try:
             return _from_counts_at(merit, assumed, sure, areas)
@@ -143,21 +143,19 @@ def _from_counts_at(merit: float, assumed: Values, counts: Values, areas: Values
     estimate = _densest(assumed, total / area, area)
     if estimate is None:
         raise GanpickError(
-            f"diameter auto: too few particles are recognised at any diameter {tested} "
+            f"diameter auto: too few particles stand out at any diameter {tested} "
             f"(at most {total.max():.0f} with a figure of merit above {merit:g}): {GIVE_A_NUMBER}, "
             "or check `contrast` and the pixel size"
         )
     if not assumed[1] <= estimate <= assumed[-2]:
         end = "smallest" if estimate < assumed[1] else "largest"
         raise GanpickError(
-            f"diameter auto: of the diameters that can be tried, {tested}, the {end} fit best, so the true one may lie beyond: "
-            f"{GIVE_A_NUMBER}"
+            f"diameter auto: of all diameters {tested} the {end} fit best, so the true one may lie beyond: {GIVE_A_NUMBER}"
         )
     spread = _jackknife(assumed, counts, areas)
     if spread > LARGEST_SPREAD:
         raise GanpickError(
-            f"diameter auto: parts of the micrographs disagree ({estimate:.0f} A, give or take {100 * spread:.0f} %): "
-            f"{GIVE_A_NUMBER}"
+            f"diameter auto: the micrographs disagree ({estimate:.0f} A, give or take {100 * spread:.0f} %): {GIVE_A_NUMBER}"
         )
     n_sure = int(total[np.abs(np.log(assumed / estimate)).argmin()])
     density = tuple(np.round(total / area * SQUARE_MICROMETRE, 3).tolist())

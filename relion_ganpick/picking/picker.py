@@ -139,7 +139,7 @@ class Picker:
         with np.errstate(invalid="ignore", over="ignore"):
             finite = np.isfinite(pixels.sum(dtype=np.float32))
         if not finite:
-            raise GanpickError(f"{micrograph.name}: holds pixels that are not finite numbers (NaN or infinite): make it anew")
+            raise GanpickError(f"{micrograph.name}: some pixels are NaN or infinite: make the micrograph again")
         area = find_image_area(pixels)
         inside = pixels[area.top : area.bottom, area.left : area.right]
         picture, scale = self.method.prepare(inside, pixel_size, self.settings, micrograph.name)

@@ -130,7 +130,7 @@ def with_working_diameter(
     }
     before = _read_record(path, facts) if path is not None and reuse else None
     if before is not None:
-        log.info(f"working diameter {before:g} A, as chosen before (delete {path} to choose it anew)")
+        log.info(f"working diameter {before:g} A, as chosen before (delete {path} to choose it again)")
         return picker.at(before)
     assumed = settings.diameter * assumed_factors()
     names, expected = _until_enough(_looked_at(picker, islice(tasks, MOST_TRIED), assumed))
@@ -148,7 +148,7 @@ def with_working_diameter(
     given = chosen.expected[HALF]
     log.info(
         f"working diameter {chosen.angstrom:g} A: {max(chosen.expected):.0f} particles expected in {len(names)} micrographs, "
-        f"{given:.0f} at the diameter given"
+        f"{given:.0f} at {settings.diameter:g} A"
         if chosen.angstrom != settings.diameter
         else f"working diameter {chosen.angstrom:g} A as given: {given:.0f} particles expected in {len(names)} micrographs"
     )
@@ -245,5 +245,5 @@ def _read_record(path: Path, facts: dict[str, Any]) -> float | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise GanpickError(f"{path}: damaged; delete it to choose the working diameter anew") from error
+        raise GanpickError(f"{path}: damaged; delete it to choose the working diameter again") from error
     return angstrom if same and 0 < angstrom < 1e6 else None

@@ -110,9 +110,7 @@ def _hold(folder: JobFolder, argv: Sequence[str], in_mics: str | None) -> int:
     except StoppedError as stopped:
         _complain(f"stopped by {stopped}")
     except OSError as error:
-        _complain(
-            f"{error.filename or folder.output}: {error.strerror}; what was finished is kept: run the job again with Continue"
-        )
+        _complain(f"{error.filename or folder.output}: {error.strerror}; what is finished is kept; press Continue to go on")
     except Exception as error:
         if _stopped_by:  # in the middle of an import, whose extension made another error of it
             _complain(f"stopped by {_stopped_by[0]}")
@@ -123,7 +121,7 @@ def _hold(folder: JobFolder, argv: Sequence[str], in_mics: str | None) -> int:
         try:
             _ignore_signals()
         except StoppedError as stopped:
-            _complain(f"{stopped} came at the very end")
+            _complain(f"{stopped} came when the job had ended")
         folder.end(marker)
     return 0 if marker == SUCCESS else 1
 
@@ -141,7 +139,7 @@ def _carry_out(folder: JobFolder, options: JobOptions) -> str:
         print(f"note: {note}", flush=True)
     without = sum(entry.pixel_size is None for entry in entries)
     if without:
-        _complain(f"WARNING: {options.in_mics} gives no pixel size for {without} micrographs: that of their headers is used")
+        _complain(f"WARNING: {options.in_mics} gives no pixel size for {without} micrographs: that in their headers is used")
     _clear(leftovers(folder.path))
     _size_circles(folder, options.pick, entries[0].pixel_size, generation)
     plan = {
@@ -160,7 +158,7 @@ def _carry_out(folder: JobFolder, options: JobOptions) -> str:
         finished = write_lists(options.output, options.in_mics, [entry.name for entry in entries], generation)
         _size_circles(folder, options.pick, entries[0].pixel_size, generation)
         if marker != SUCCESS and finished:
-            _complain(f"the lists name the {finished} micrographs that are finished; Continue takes up from there")
+            _complain(f"{finished} micrographs are finished and kept; press Continue to go on")
     return marker
 
 

@@ -63,8 +63,8 @@ def make_parser() -> RaisingParser:
     add_options(parser, PickRequest)
     add_options(parser, RunSettings)
     add_options(parser, AdaptOptions)
-    job.add_argument("--relion_version", metavar="N", help="3.1, 4.0 or 5.0; found in job.star by default")
-    job.add_argument("--project_dir", metavar="DIR", help="RELION project; found by default")
+    job.add_argument("--relion_version", metavar="N", help="3.1, 4.0 or 5.0 (default: found in job.star)")
+    job.add_argument("--project_dir", metavar="DIR", help="folder of the RELION project (default: found)")
     job.add_argument("--version", action="store_true", help="print the version and end")
     job.add_argument("--help", action="store_true", help="print this help and end")
     for name in IGNORED:
@@ -105,7 +105,7 @@ def parse(argv: Sequence[str], output: str, in_mics: str | None) -> JobOptions:
     namespace, rest = parser.parse_known_args(list(argv))
     if rest:
         if not rest[0].startswith("-"):
-            raise GanpickError(f"unexpected word {rest[0]!r}: values with blanks cannot be given here")
+            raise GanpickError(f"unexpected word {rest[0]!r}: a value must not contain blanks")
         raise GanpickError(parser.about_unknown(rest[0]))
     notes = _fill_missing_values(namespace)
     if in_mics is None:
@@ -133,7 +133,7 @@ def _fill_missing_values(namespace: argparse.Namespace) -> list[str]:
                 if name in WITHOUT_VALUE:
                     setattr(namespace, name, WITHOUT_VALUE[name])
                 else:
-                    notes.append(f"--{name} was given without a value: its default is used")
+                    notes.append(f"--{name} has no value: its default is used")
     return notes
 
 

@@ -91,14 +91,14 @@ class GanpickAutopick(PipelinerJob):  # type: ignore[misc]
     def _describe(self) -> None:
         info = self.jobinfo
         info.display_name = "Particle picking by a GAN"
-        info.short_desc = "Pick particles without labels, by a conditional GAN that has learned from synthetic micrographs"
+        info.short_desc = "Pick particles without labels, with a network that has learned from simulated micrographs"
         info.long_desc = (
-            "A generator that was trained on synthetic micrographs only marks the particles; the markers become coordinates with"
-            " a figure of merit. No particle needs to be picked by hand: all that you must know is the particle's diameter."
+            "A network marks the particles. It has learned from simulated micrographs only, so nobody has to pick by hand."
+            " Every pick has a figure of merit, the chance that it is a particle. You give the particle's diameter."
         )
         info.version = __version__
         info.job_author = "relion-ganpick"
-        info.documentation = "The README of relion-ganpick, and relion_ganpick --help"
+        info.documentation = "The pages in the folder docs of relion-ganpick, and relion_ganpick --help"
         categories = {"PARTICLE SELECTION": "em_image_processing"}
         info.programs = [ExternalProgram(COMMAND, vers_com=[COMMAND, "--version"], onedep_categories=categories)]
         info.references = [

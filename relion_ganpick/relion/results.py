@@ -46,7 +46,7 @@ class JobResults:
         found = inspect_picks(path)
         fingerprint = self._fingerprints[index] = self._fingerprint(index)
         if found.state is State.EDITED:
-            return _as_before(found, "edited since they were written: kept")
+            return _as_before(found, "edited since: kept")
         if fingerprint is None:
             return None
         if found.state is State.OURS and found.settings == self._settings_digest(fingerprint):
@@ -62,7 +62,7 @@ class JobResults:
         assert result.picks is not None
         if self.entries[index].pixel_size is None:
             log.warning(
-                f"{self._name(index)}: the STAR file gives no pixel size, so that of its header is used; `angpix` overrides it"
+                f"{self._name(index)}: the STAR file gives no pixel size, so its header's is used; give `angpix` to change it"
             )
         # taken before the file was read: should it change meanwhile, the next run picks it again
         fingerprint = self._fingerprints.pop(index) or digest("")

@@ -65,7 +65,7 @@ def work(plan: dict[str, Any]) -> int:
         terminal.complain(f"{PROGRAM}: {error}")
     except OSError as error:
         where = error.filename or plan["output"]
-        terminal.complain(f"{PROGRAM}: {where}: {error.strerror}; what was finished is kept: Continue takes up from there")
+        terminal.complain(f"{PROGRAM}: {where}: {error.strerror}; what is finished is kept; press Continue to go on")
     except Exception:
         terminal.complain(traceback.format_exc())
         terminal.complain(f"{PROGRAM}: unexpected error; please report it with the lines above")

@@ -72,9 +72,9 @@ class Run:
         for line in self.summary.lines(self.picker.threshold, self.picker.model.card.name):
             log.info(line)
         if not self.summary.micrographs:
-            raise GanpickError("no micrograph could be used: the lines above say why for each of them")
+            raise GanpickError("no micrograph could be used: the lines above say why")
         if not self.summary.picks:
-            log.warning("not one pick in all micrographs: check `diameter`, the pixel size, `contrast` and `threshold`")
+            log.warning("there are no picks at all: check `diameter`, the pixel size, `contrast` and `threshold`")
         return self.summary
 
     def _to_pick(self) -> Iterator[Task]:

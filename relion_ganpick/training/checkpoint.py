@@ -54,7 +54,7 @@ class TrainingRun:
         differing = self._differing(json.loads(state["settings"]))
         if differing:
             raise GanpickError(
-                f"{path} was made with other settings ({', '.join(differing)}); "
+                f"{path} belongs to other settings ({', '.join(differing)}); "
                 "give the same ones, or another `out`, or delete the file"
             )
         for name in self.parts:
