@@ -19,6 +19,7 @@ from bokeh.models import (
     TapTool,
 )
 from bokeh.models.tools import BoxSelectTool
+from bokeh.palettes import Plasma256
 from bokeh.plotting import figure as make_figure
 from bokeh.transform import linear_cmap
 
@@ -69,7 +70,7 @@ def picture_figure() -> make_figure:
             line_alpha=alpha,
             name=f"{name}_circles",
         )
-    colours = linear_cmap("score", "Turbo256", 0.0, 1.0, low_color=BY_HAND)
+    colours = linear_cmap("score", Plasma256[64:], 0.0, 1.0, low_color=BY_HAND)
     picks = plot.circle(
         "x",
         "y",

@@ -9,10 +9,11 @@ from typing import Any
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import write_atomic
+from relion_ganpick.inspect.classes import averages_of, classes_of
 from relion_ganpick.inspect.job import Facts, Job, find_job, write_facts
 from relion_ganpick.inspect.payload import job_payload
 from relion_ganpick.inspect.pictures import Looks, contamination_layer, details, look_at
-from relion_ganpick.inspect.scores import read_scores
+from relion_ganpick.inspect.scores import read_scores, scored_picks
 from relion_ganpick.report.overlays import which_overlays
 
 REPORT_FILE = "report.html"
@@ -64,6 +65,7 @@ def write_report(
         seen, problem = try_to_look(job, index)
         content = details(job, index, seen)
         content["problem"] = problem
+        content["others"] = []
         if seen is not None:
             looks[index] = seen
             if contamination is not None:
@@ -72,6 +74,12 @@ def write_report(
                 data["job"]["contaminated"][index] = layer["share"]
         data[f"micrograph/{index}"] = content
 
+    threshold = data["job"]["threshold"]
+    averages = averages_of(looks, {index: scored_picks(job, index).above(threshold) for index in looks})
+    if averages is not None:
+        data["averages"] = averages.payload()
+        for index, seen in looks.items():
+            data[f"micrograph/{index}"]["classes"] = classes_of(seen, scored_picks(job, index), averages).tolist()
     path = folder / REPORT_FILE
     write_atomic(path, page_html(f"{job.folder} - ganpick", data))
     return path

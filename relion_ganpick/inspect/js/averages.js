@@ -34,8 +34,16 @@ ganpick.load_averages = async function () {
   });
 };
 
+/** A served page asks to which classes a micrograph's picks belong when somebody looks at classes. */
+ganpick.load_classes = async function (details) {
+  if (!ganpick.token || !details || details.classes || !details.size || !ganpick.averages) return;
+  details.classes = (await ganpick.fetch(`classes/${details.index}`)).classes;
+  ganpick.changed();
+};
+
 ganpick.choose_class = function (k) {
   ganpick.chosen_class = ganpick.chosen_class === k ? null : k;
+  ganpick.load_classes(ganpick.held(ganpick.current));
   ganpick.draw_classes();
   ganpick.draw_current();
 };

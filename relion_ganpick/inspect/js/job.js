@@ -39,18 +39,25 @@ ganpick.load_job = async function () {
   ganpick.job = job;
 };
 
-/** Grey values of a small picture, {width, height, pixels}. */
+const SMOOTH_SIDE = 1024;
+
+/** Grey values of a small picture, {width, height, pixels}; made larger, so that no squares are seen. */
 ganpick.grey = async function (address) {
   const image = new Image();
   image.src = address;
   await image.decode();
-  const canvas = new OffscreenCanvas(image.width, image.height);
+  const larger = Math.max(SMOOTH_SIDE / Math.max(image.width, image.height), 1);
+  const width = Math.round(image.width * larger);
+  const height = Math.round(image.height * larger);
+  const canvas = document.createElement("canvas");
+  Object.assign(canvas, {width, height});
   const context = canvas.getContext("2d", {willReadFrequently: true});
-  context.drawImage(image, 0, 0);
-  const four = context.getImageData(0, 0, image.width, image.height).data;
-  const pixels = new Uint8Array(image.width * image.height);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(image, 0, 0, width, height);
+  const four = context.getImageData(0, 0, width, height).data;
+  const pixels = new Uint8Array(width * height);
   for (let k = 0; k < pixels.length; k++) pixels[k] = four[4 * k];
-  return {width: image.width, height: image.height, pixels};
+  return {width, height, pixels};
 };
 
 const MOST_HELD = 60;

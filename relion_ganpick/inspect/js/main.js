@@ -30,6 +30,7 @@ ganpick.go = async function (index) {
   ganpick.model("rows").selected.indices = row < 0 ? [] : [row];
   ganpick.drawing = false;
   if (ganpick.shows.veil) ganpick.load_veil(details);
+  if (ganpick.chosen_class !== null || ganpick.dropped_classes.size) ganpick.load_classes(details);
   ganpick.prefetch(row);
 };
 
