@@ -57,7 +57,6 @@ def picture_figure() -> make_figure:
         ("dropped", DROPPED, 1.0, 0.6),
         ("removed", REMOVED, 2.5, 0.95),
         ("added", ADDED, 2.5, 0.95),
-        ("members", MEMBER, 3.0, 0.95),
     ):
         plot.circle(
             "x",
@@ -88,6 +87,17 @@ def picture_figure() -> make_figure:
         hover_line_color="white",
         hover_fill_alpha=0,
     )
+    plot.circle(
+        "x",
+        "y",
+        radius="radius",
+        source=ColumnDataSource(dict(empty), name="members"),
+        fill_color=MEMBER,
+        fill_alpha=0.35,
+        line_color=MEMBER,
+        line_width=3,
+        name="members_circles",
+    )
     dropped = plot.select_one({"name": "dropped_circles"})
     tips = "<b>@label</b>&nbsp; x @x{0}, y @y{0}"
     plot.add_tools(
@@ -111,8 +121,6 @@ def histogram_figure() -> make_figure:
     plot.step(
         x="right", y="this", source=source, line_color=ACCENT, line_width=1.6, mode="before", legend_label="this micrograph"
     )
-    plot.x_range = Range1d(0, 1)
-    plot.y_range.start = 0
     plot.legend.location = "top_center"
     plot.legend.label_text_font_size = "10px"
     plot.legend.background_fill_alpha = 0
@@ -129,8 +137,6 @@ def power_figure() -> make_figure:
     empty = {name: np.empty(0) for name in ("x", "y")}
     plot.scatter("x", "y", source=ColumnDataSource(dict(empty), name="cloud"), size=2, color=QUIET, alpha=0.35)
     plot.scatter("x", "y", source=ColumnDataSource(dict(empty), name="cloud_here"), size=4, color=ACCENT, alpha=0.8)
-    plot.x_range = Range1d(0, 1)
-    plot.y_range = Range1d(0, 4)
     _handle(plot, "threshold_line_2", "height", "threshold")
     _handle(plot, "power_low", "width", "power_low")
     _handle(plot, "power_high", "width", "power_high")
@@ -174,18 +180,18 @@ def micrograph_table() -> DataTable:
         source=source,
         name="table",
         columns=[
-            TableColumn(field="name", title="micrograph", formatter=named, width=120),
-            TableColumn(field="picks", title="picks", formatter=NumberFormatter(format="0", **known), width=42),
-            TableColumn(field="mean", title="merit", formatter=NumberFormatter(format="0.00", **known), width=42),
-            TableColumn(field="contaminated", title="dirt %", formatter=NumberFormatter(format="0", **known), width=42),
-            TableColumn(field="defocus", title="µm", formatter=NumberFormatter(format="0.00", **known), width=40),
+            TableColumn(field="name", title="micrograph", formatter=named, width=112),
+            TableColumn(field="picks", title="picks", formatter=NumberFormatter(format="0", **known), width=40),
+            TableColumn(field="mean", title="merit", formatter=NumberFormatter(format="0.00", **known), width=40),
+            TableColumn(field="contaminated", title="dirt", formatter=NumberFormatter(format="0", **known), width=32),
+            TableColumn(field="defocus", title="µm", formatter=NumberFormatter(format="0.0", **known), width=30),
         ],
         sizing_mode="stretch_both",
         index_position=None,
         sortable=False,
         reorderable=False,
         selectable=True,
-        fit_columns=True,
+        autosize_mode="none",
         row_height=22,
         stylesheets=[
             ".slick-cell{font-size:12px;padding:1px 4px}.slick-header-column{font-size:11px;padding:2px 4px;background:#eef1f4}"
@@ -204,6 +210,8 @@ def _small(name: str, x_label: str, y_label: str) -> make_figure:
         sizing_mode="stretch_both",
         x_axis_label=x_label,
         y_axis_label=y_label,
+        x_range=Range1d(0, 1),
+        y_range=Range1d(0, 1),
         min_border=2,
         outline_line_color=None,
         background_fill_color=None,

@@ -60,6 +60,16 @@ ganpick.row_selected = function () {
 
 const SERIES = ["picks", "mean", "contaminated"];
 
+/** Limits of what is known among values, with some room; null where nothing is. */
+const limits = function (values, from_zero) {
+  const known = values.filter(Number.isFinite);
+  if (!known.length) return null;
+  const low = from_zero ? 0 : known.reduce((a, b) => Math.min(a, b));
+  const high = known.reduce((a, b) => Math.max(a, b));
+  const room = 0.05 * (high - low) || 0.5;
+  return {start: low - room, end: high + room};
+};
+
 ganpick.draw_series = function () {
   const {job, columns} = ganpick;
   const defocus = document.getElementById("against").value === "defocus";
@@ -70,7 +80,12 @@ ganpick.draw_series = function () {
   for (const name of SERIES) {
     const y = columns[name].map((v) => (v === null ? NaN : v));
     ganpick.model(`points_${name}`).data = {x, y, index, colour, name: job.names};
-    ganpick.model(`series_${name}`).below[0].axis_label = defocus ? "defocus (µm)" : "order of recording";
+    const plot = ganpick.model(`series_${name}`);
+    const [wide, high] = [limits(x, false), limits(y, name !== "mean")];
+    if (wide) plot.x_range.setv(wide);
+    if (high) plot.y_range.setv(high);
+    plot.below[0].axis_label = defocus ? "defocus (µm)" : "order of recording";
+    document.getElementById(`nothing_${name}`).hidden = Boolean(wide && high);
   }
   ganpick.drawing = false;
   ganpick.draw_here();

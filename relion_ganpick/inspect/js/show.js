@@ -155,6 +155,7 @@ ganpick.draw_histogram = function () {
     all: ganpick.bars,
     this: here,
   };
+  ganpick.model("histogram").y_range.setv({start: 0, end: 1.05 * Math.max(1, ...ganpick.bars, ...here)});
 };
 
 const MOST_IN_CLOUD = 6000;
@@ -174,7 +175,7 @@ ganpick.draw_cloud = function (details) {
   }
   ganpick.model("cloud").data = {x, y};
   const most = Math.max(4, ...(known ? details.picks.power : []));
-  ganpick.model("power").y_range.end = Math.min(Math.ceil(most), 30);
+  ganpick.model("power").y_range.setv({start: 0, end: Math.min(Math.ceil(most), 30)});
   ganpick.draw_handles();
   element("power_note").textContent = `Power: strength of the picture around a pick; 1 is usual. Known on ${seen} micrographs here.`;
 };
