@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import webbrowser
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from relion_ganpick.core.errors import GanpickError
 
@@ -21,7 +22,9 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         allow_abbrev=False,
     )
     parser.add_argument("folder", type=Path, metavar="JOB", help="the job's folder, such as External/job007")
-    parser.add_argument("--compare", type=Path, nargs="+", default=[], metavar="PICKS", help="other picks of the same micrographs")
+    parser.add_argument(
+        "--compare", type=Path, nargs="+", default=[], metavar="PICKS", help="other picks of the same micrographs"
+    )
     parser.add_argument("--report", action="store_true", help="write report.html into the folder and end")
     parser.add_argument("--port", type=int, default=5007, help="port on 127.0.0.1; 0 takes a free one (default: 5007)")
     parser.add_argument("--browser", action="store_true", help="open the page in this machine's browser")
@@ -59,7 +62,7 @@ def run(namespace: argparse.Namespace) -> int:
     _ = session.job.diameter  # complain now, not on the page
 
     def say(address: str) -> None:
-        print(HOW.format(address=address, port=address.split(":")[2].split("/")[0]), flush=True)
+        print(HOW.format(address=address, port=urlsplit(address).port), flush=True)
         if namespace.browser:
             webbrowser.open(address)
 

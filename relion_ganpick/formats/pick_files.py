@@ -179,7 +179,7 @@ def _edited(path: Path) -> FileState:
 
 
 def _table(path: Path) -> pd.DataFrame | None:
-    """The table of coordinates of a file; None where there is none."""
+    """Read the table of coordinates of a file; None where there is none."""
     try:
         blocks = starfile.read(path, always_dict=True)
     except (OSError, ValueError, LookupError):

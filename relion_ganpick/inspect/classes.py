@@ -87,7 +87,7 @@ def averages_of(looks: Mapping[int, Looks], kept: Mapping[int, Picks], seed: int
 
 
 def classes_of(looks: Looks, picks: Picks, averages: Averages) -> NDArray[np.intp]:
-    """Number of the average that each pick looks most like, (n,)."""
+    """Find the number of the average that each pick looks most like, (n,)."""
     patches = patches_of(looks, picks)
     return nearest_average(patches, averages.pictures) if len(patches) else np.empty(0, np.intp)
 

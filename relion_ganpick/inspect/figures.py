@@ -102,7 +102,7 @@ def picture_figure() -> make_figure:
     tips = "<b>@label</b>&nbsp; x @x{0}, y @y{0}"
     plot.add_tools(
         HoverTool(renderers=[picks, dropped], tooltips=tips, name="hover"),
-        PointDrawTool(renderers=[picks], empty_value=-1, name="draw"),
+        PointDrawTool(renderers=[picks], name="draw"),
         PanTool(name="pan"),
     )
     plot.toolbar.active_drag = plot.select_one({"name": "pan"})

@@ -52,7 +52,7 @@ def page_html(title: str, data: Mapping[str, Any] | None = None) -> str:
         "data": {name.replace("/", "-"): as_json(value) for name, value in (data or {}).items()},
         "script": "\n".join(_file(f"{name}.js") for name in SCRIPTS),
     }
-    template = Environment().from_string(_file("page.html"))  # noqa: S701, what users name is in the data, as JSON
+    template = Environment().from_string(_file("page.html"))
     html: str = file_html(document, INLINE, title, template=template, template_variables=variables)
     return html
 

@@ -120,7 +120,14 @@ def details(job: Job, index: int, looks: Looks | None, scored: Picks | None = No
         Every scored pick; by default they are read.
     """
     picks = scored_picks(job, index) if scored is None else scored
-    content: dict[str, Any] = {"index": index, "picks": columns(picks), "file": None, "layers": {}, "size": None, "diameter_px": None}
+    content: dict[str, Any] = {
+        "index": index,
+        "picks": columns(picks),
+        "file": None,
+        "layers": {},
+        "size": None,
+        "diameter_px": None,
+    }
     if looks is not None:
         content["size"] = [looks.shape[1], looks.shape[0]]
         content["diameter_px"] = job.diameter / looks.pixel_size

@@ -93,5 +93,3 @@ def try_to_look(job: Job, index: int) -> tuple[Looks | None, str | None]:
         return look_at(job.micrograph(index), job.pixel_sizes.get(name), working, job.facts.contrast), None
     except GanpickError as error:
         return None, str(error)
-
-

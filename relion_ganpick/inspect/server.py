@@ -169,7 +169,9 @@ async def serve(session: Session, port: int, say: Callable[[str], None]) -> None
     try:
         sockets = bind_sockets(port, HOST)
     except OSError as error:
-        raise GanpickError(f"--port {port}: cannot be used ({error.strerror}); give another one, or 0 for any free one") from error
+        raise GanpickError(
+            f"--port {port}: cannot be used ({error.strerror}); give another one, or 0 for any free one"
+        ) from error
     server = HTTPServer(application, max_body_size=LARGEST_REQUEST, max_buffer_size=2 * LARGEST_REQUEST)
     server.add_sockets(sockets)
     say(f"http://{HOST}:{sockets[0].getsockname()[1]}/?token={site.token}")

@@ -50,7 +50,7 @@ class Session:
         self._progress: dict[str, Any] = {"finished": True, "text": ""}
 
     def payload(self) -> dict[str, Any]:
-        """The job as a whole."""
+        """Describe the job as a whole."""
         job = self.job
         names = [str(path) for path, _ in self._compared]
         return job_payload(job, self._scores(), served=True) | {"first": 0, "compare": names}
@@ -119,7 +119,7 @@ class Session:
         return self._progress
 
     def look(self, index: int) -> Looks:
-        """A micrograph's picture; the last ones are kept.
+        """Look at a micrograph; the last pictures are kept.
 
         Raises
         ------

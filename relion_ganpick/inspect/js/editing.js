@@ -82,6 +82,7 @@ ganpick.take_drawn = function () {
   const score = Array.from(data.score);
   const same = x.length === was.x.length && x.every((v, k) => v === Math.round(was.x[k]) && y[k] === Math.round(was.y[k]));
   if (same) return;
+  for (let k = was.x.length; k < x.length; k++) score[k] = -1;
   if (x.length === was.x.length) {
     // what was moved is where a person put it
     for (let k = 0; k < x.length; k++) if (x[k] !== Math.round(was.x[k]) || y[k] !== Math.round(was.y[k])) score[k] = -1;

@@ -36,6 +36,7 @@ ganpick.save = async function () {
   if (wanted.selection) parts.push(`new picks on all others (threshold ${wanted.selection.threshold})`);
   if (!(await ganpick.ask(`Write ${parts.join(" and ")} to ${ganpick.job.folder}?`))) return;
   element("save").disabled = true;
+  element("message").textContent = "saving ...";
   try {
     await ganpick.fetch("save", wanted);
     const answer = await ganpick.follow();

@@ -132,7 +132,7 @@ ganpick.say_difference = function (other, added, removed) {
   };
   add(`+${added} added`, "plus");
   add(", ", "");
-  add(`−${removed} removed`, "minus");
+  add(`-${removed} removed`, "minus");
   add(" on this micrograph", "quiet");
 };
 
