@@ -41,9 +41,9 @@ def run(namespace: argparse.Namespace) -> int:
     if not can_report():
         raise GanpickError(HINT)
     if namespace.diameter is not None and not 0 < namespace.diameter < 1e6:
-        raise GanpickError(f"--diameter {namespace.diameter:g}: give a positive number in Angstrom")
+        raise GanpickError(f"`diameter` {namespace.diameter:g}: give a positive number in Angstrom")
     if not 0 <= namespace.port < 2**16:
-        raise GanpickError(f"--port {namespace.port}: give a number from 0 to {2**16 - 1}")
+        raise GanpickError(f"`port` {namespace.port}: give a number from 0 to {2**16 - 1}")
     given = Facts(diameter=namespace.diameter, contrast=namespace.contrast or "dark")
     if namespace.report:
         from relion_ganpick.inspect.contamination import ContaminationFinder

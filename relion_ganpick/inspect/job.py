@@ -87,7 +87,7 @@ class Job:
             If the job does not say.
         """
         if self.facts.diameter is None:
-            raise GanpickError(f"{self.folder}: does not say how large the particle is: give --diameter, in Angstrom")
+            raise GanpickError(f"{self.folder}: does not say how large the particle is: give `diameter`, in Angstrom")
         return self.facts.diameter
 
     @cached_property

@@ -170,7 +170,7 @@ async def serve(session: Session, port: int, say: Callable[[str], None]) -> None
         sockets = bind_sockets(port, HOST)
     except OSError as error:
         raise GanpickError(
-            f"--port {port}: cannot be used ({error.strerror}); give another one, or 0 for any free one"
+            f"`port` {port}: cannot be used ({error.strerror}); give another one, or 0 for any free one"
         ) from error
     server = HTTPServer(application, max_body_size=LARGEST_REQUEST, max_buffer_size=2 * LARGEST_REQUEST)
     server.add_sockets(sockets)
