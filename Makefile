@@ -71,7 +71,7 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing what the tests need into $(VENV)"
-	@$(INSTALL) --editable '.[dev,pipeliner,cryosparc]'
+	@$(INSTALL) --editable '.[dev,pipeliner,cryosparc,inspect]'
 	@$(check_opencv)
 	@touch $@
 

@@ -67,6 +67,24 @@ def read_micrographs(path: Path, angpix: float | None = None) -> list[Micrograph
     return list(entries.values())
 
 
+def read_defocus(path: Path) -> dict[str, float]:
+    """Read each micrograph's defocus in Angstrom, the mean of U and V; micrographs without one are left out.
+
+    Raises
+    ------
+    GanpickError
+        If the file cannot be read or holds no micrographs.
+    """
+    table = _micrographs_block(path, _read(path))
+    if "rlnDefocusU" not in table:
+        return {}
+    values = pd.to_numeric(table["rlnDefocusU"], errors="coerce")
+    if "rlnDefocusV" in table:
+        values = (values + pd.to_numeric(table["rlnDefocusV"], errors="coerce")) / 2
+    pairs = zip(table["rlnMicrographName"].astype(str), values, strict=True)
+    return {name: float(value) for name, value in pairs if pd.notna(value)}
+
+
 def _read(path: Path) -> dict[str, pd.DataFrame]:
     try:
         blocks = _parse(path)

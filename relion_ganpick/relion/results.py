@@ -11,7 +11,7 @@ from pathlib import Path
 
 from relion_ganpick.core.picks import Picks, counts_above
 from relion_ganpick.formats.micrographs_star import MicrographEntry
-from relion_ganpick.formats.pick_files import FileState, State, digest, inspect_picks, read_picks, write_picks
+from relion_ganpick.formats.pick_files import FileState, State, cut_digest, digest, inspect_picks, read_picks, write_picks
 from relion_ganpick.picking.picker import Picker
 from relion_ganpick.picking.stream import Result
 from relion_ganpick.relion.names import inside_stem, pick_file, scores_file
@@ -114,7 +114,7 @@ class JobResults:
         return digest(json.dumps(facts, sort_keys=True))
 
     def _settings_digest(self, fingerprint: str) -> str:
-        return digest(f"{fingerprint} {self.picker.threshold!r}")
+        return cut_digest(fingerprint, self.picker.threshold)
 
 
 def _as_before(found: FileState, note: str = "") -> Finished:
