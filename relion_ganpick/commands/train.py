@@ -43,6 +43,7 @@ TEXTS = {
     "rescorers": "networks that judge candidates beside each other, whose log odds are averaged; 0: none",
     "validation_pairs": "number of held-out pairs",
     "seed": "names all random streams",
+    "init": "name or path of a model whose generator training starts from; without it, from random weights",
     "scene": "what the synthetic micrographs hold",
     **PAIR_TEXTS,
 }
