@@ -16,8 +16,9 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 # One for each core, at most 4; 0 runs all tests in one process, one after the other.
 TEST_PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 
-DEMO_DIAMETER := 160
-DEMO_PIXEL := 2.0
+DEMO_STRUCTURE := 6zu5
+DEMO_DIAMETER := 280
+DEMO_PIXEL := 3.5
 
 .PHONY: help demo test lint docs venv clean
 unexport PYTHONPATH PYTHONHOME
@@ -29,7 +30,7 @@ help:
 
 demo: $(VENV)/.installed
 	rm -rf demo
-	$(BIN)/ganpick simulate --out demo --n 3 --width 1200 --height 900 --angpix $(DEMO_PIXEL) --diameter $(DEMO_DIAMETER) --seed 1
+	$(BIN)/ganpick simulate --out demo --n 3 --width 1200 --height 900 --angpix $(DEMO_PIXEL) --kind $(DEMO_STRUCTURE) --diameter $(DEMO_DIAMETER) --seed 1
 	mkdir -p demo/External/job001
 	cd demo && ../bin/relion_ganpick --o External/job001/ --in_mics micrographs.star --diameter $(DEMO_DIAMETER) --j 2
 	$(BIN)/ganpick evaluate --picks demo/External/job001 --truth demo/truth --diameter $(DEMO_DIAMETER) --angpix $(DEMO_PIXEL)

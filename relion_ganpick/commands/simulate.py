@@ -30,9 +30,18 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     add("--width", type=int, default=absent, help="width in pixels (default: 1024)")
     add("--height", type=int, default=absent, help="height in pixels (default: 1024)")
     add("--angpix", type=float, default=absent, help="Angstrom per pixel (default: 3)")
-    add("--diameter", type=float, default=absent, help="longest extent of the particle in Angstrom (default: 180)")
+    add(
+        "--diameter",
+        type=float,
+        default=absent,
+        help="longest extent of the particle in Angstrom (default: 180, or the structure's own)",
+    )
     add("--seed", type=int, default=absent, help="number that random choices start from (default: 1)")
-    add("--kind", default=absent, help="kind of molecule, such as globule, rod, membrane or random (default: dihedral)")
+    add(
+        "--kind",
+        default=absent,
+        help="molecule: a kind such as globule, rod, membrane or random, or a real structure such as 6zu5 (default: dihedral)",
+    )
     add(
         "--particles", type=int, default=absent, help="about so many particles per micrograph (default: they cover a fifth of it)"
     )
@@ -73,9 +82,15 @@ def _pairs(namespace: argparse.Namespace) -> int:
 
 def _project(namespace: argparse.Namespace) -> int:
     from relion_ganpick.relion.project import ProjectSettings, write_project
+    from relion_ganpick.synthesis.structures import structure, structure_names
 
-    given = vars(namespace)
+    given = dict(vars(namespace))
+    if "diameter" not in given and given.get("kind") in structure_names():
+        given["diameter"] = round(structure(given["kind"]).diameter)
     settings = ProjectSettings(**{each.name: given[each.name] for each in fields(ProjectSettings) if each.name in given})
+    if settings.kind in structure_names():
+        shown = structure(settings.kind)
+        print(f"{settings.kind}: {shown.title} (Protein Data Bank, {shown.authors})", flush=True)
     out = namespace.out
     for path, n_particles in write_project(settings, out):
         print(f"{path}: {n_particles} particles", flush=True)
