@@ -112,11 +112,11 @@ def test_default_model_offers_both_localisations() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"localization": "both"}, "--localization both: give auto, peaks or regions"),
-        ({"region_threshold": 1.0}, "--region_threshold 1: give a share of the grey range between 0 and 1"),
-        ({"erosion": 0}, "--erosion 0: give a side of 1 (no erosion) to 99 pixels"),
-        ({"area_tolerance": -0.1}, "--area_tolerance -0.1: give 0 or a positive share of the mean area"),
-        ({"region_area": 0.0}, "--region_area 0: give a positive number of square pixels"),
+        ({"localization": "both"}, "`localization` both: give one of auto, peaks, regions"),
+        ({"region_threshold": 1.0}, "`region_threshold` 1: give a share of the grey range between 0 and 1"),
+        ({"erosion": 0}, "`erosion` 0: give a side of 1 (no erosion) to 99 pixels"),
+        ({"area_tolerance": -0.1}, "`area_tolerance` -0.1: give 0 or a positive share of the mean area"),
+        ({"region_area": 0.0}, "`region_area` 0: give a positive number of square pixels"),
     ],
 )
 def test_senseless_localisation_is_refused(changes: dict, message: str) -> None:
