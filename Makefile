@@ -3,6 +3,7 @@
 # make lint    style, formatting, types
 # make bench   speed and accuracy on simulated micrographs, beside RELION's LoG and Topaz; some minutes
 # make topaz   install Topaz in an environment of its own, to compare with
+# make docs    build the pages into site/; open site/index.html
 # make venv    only install, with everything that the tests need
 # make clean   remove what the others have made
 #
@@ -15,10 +16,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-DEMO_DIAMETER := 160
-DEMO_PIXEL := 2.0
+# One for each core, at most 4; 0 runs all tests in one process, one after the other.
+TEST_PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 
-.PHONY: help demo test lint bench topaz venv clean
+DEMO_STRUCTURE := 6zu5
+DEMO_DIAMETER := 280
+DEMO_PIXEL := 3.5
+
+.PHONY: help demo test lint docs bench topaz venv clean
 unexport PYTHONPATH PYTHONHOME
 export PYTHONNOUSERSITE = 1
 export MPLBACKEND = Agg
@@ -28,7 +33,7 @@ help:
 
 demo: $(VENV)/.installed
 	rm -rf demo
-	$(BIN)/ganpick simulate --out demo --n 3 --width 1200 --height 900 --angpix $(DEMO_PIXEL) --diameter $(DEMO_DIAMETER) --seed 1
+	$(BIN)/ganpick simulate --out demo --n 3 --width 1200 --height 900 --angpix $(DEMO_PIXEL) --kind $(DEMO_STRUCTURE) --diameter $(DEMO_DIAMETER) --seed 1
 	mkdir -p demo/External/job001
 	cd demo && ../bin/relion_ganpick --o External/job001/ --in_mics micrographs.star --diameter $(DEMO_DIAMETER) --j 2
 	$(BIN)/ganpick evaluate --picks demo/External/job001 --truth demo/truth --diameter $(DEMO_DIAMETER) --angpix $(DEMO_PIXEL)
@@ -38,7 +43,7 @@ demo: $(VENV)/.installed
 	@find demo/External/job001 -name '*.png' | sort | sed 's/^/  /' | grep .
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -46,6 +51,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy $(wildcard relion_ganpick cryosparc_tool)
 	MYPYPATH=benchmarks $(BIN)/mypy benchmarks
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The pages: site/index.html"
 
 bench: $(VENV)/.installed-dev $(TOPAZ)/.installed
 	$(BIN)/python benchmarks/bench.py --json bench.json
@@ -55,7 +64,7 @@ topaz: $(TOPAZ)/.installed
 venv: $(VENV)/.installed-dev
 
 clean:
-	rm -rf $(VENV) $(TOPAZ) bench.json demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TOPAZ) bench.json demo site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -72,13 +81,17 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing what the tests need into $(VENV)"
-	@$(INSTALL) --editable '.[dev,pipeliner,cryosparc]'
+	@$(INSTALL) --editable '.[dev,pipeliner,cryosparc,inspect]'
 	@$(check_opencv)
 	@touch $@
 
 $(TOPAZ)/.installed: $(BIN)/python benchmarks/topaz.txt benchmarks/install_topaz.py
 	@echo "Installing Topaz into $(TOPAZ)"
 	@$(BIN)/python benchmarks/install_topaz.py $(TOPAZ)
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed-dev
+	@$(INSTALL) --editable '.[docs]'
 	@touch $@
 
 # OpenCV's usual build is linked against libraries of the desktop that a bare machine lacks. Its build without windows has

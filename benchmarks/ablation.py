@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from sets import RealSet, real_sets
 
-from relion_ganpick.core.device import find_device
+from relion_ganpick.core.device import find_device, has_bfloat16
 from relion_ganpick.core.evaluate import average_precision, best_threshold, evaluate
 from relion_ganpick.core.settings import PickSettings
 from relion_ganpick.model.weights import load_model
@@ -116,9 +116,7 @@ def trained(settings: TrainSettings, folder: Path, args: argparse.Namespace) -> 
         return weights
     folder.mkdir(parents=True, exist_ok=True)
     device = find_device(args.device)
-    cuda = device.type == "cuda"
-    bfloat16 = torch.cuda.is_bf16_supported() if cuda else bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    run = Trainer(settings, folder, device, bfloat16)
+    run = Trainer(settings, folder, device, has_bfloat16(device))
     if (folder / "checkpoint.pt").exists():
         run.resume()
     return run.run(workers=args.workers)

@@ -13,8 +13,9 @@ from cryosparc_tool.plan import Outcome, Plan
 from cryosparc_tool.server import connect
 from cryosparc_tool.session import Session
 from relion_ganpick.adaptation.options import AdaptOptions
+from relion_ganpick.core.lines import listening
 from relion_ganpick.core.options import options_of
-from relion_ganpick.core.settings import PickSettings, RunSettings
+from relion_ganpick.core.settings import PickRequest, RunSettings
 
 __all__ = ["Outcome", "pick_exposures"]
 
@@ -38,7 +39,7 @@ def pick_exposures(
         Where lines go; by default to stdout and stderr.
     **options
         As on the command line: ``workspace``, ``job``, ``diameter``, ``output``, ``dry_run``, ``resume``, ``threshold``,
-        ``model``, ``device``, ``j`` and all others; see `JobSettings`, `PickSettings`, `RunSettings` and
+        ``model``, ``device``, ``j`` and all others; see `JobSettings`, `PickRequest`, `RunSettings` and
         `AdaptOptions`.
 
     Returns
@@ -52,7 +53,7 @@ def pick_exposures(
     TypeError
         If an option is not known.
     """
-    known = {each.name for each in fields(JobSettings)}.union(*map(options_of, (PickSettings, RunSettings, AdaptOptions)))
+    known = {each.name for each in fields(JobSettings)}.union(*map(options_of, (PickRequest, RunSettings, AdaptOptions)))
     unknown = sorted(set(options) - known)
     if unknown:
         raise TypeError(f"pick_exposures() knows no option {', '.join(unknown)}")
@@ -61,7 +62,7 @@ def pick_exposures(
     settings = _only(JobSettings, {**options, "project": project, "coordinates": tuple(map(str, listed))})
     plan = Plan.of(settings, _only(RunSettings, options), options)
     console = console or Console()
-    with console.client_warnings():
+    with console.client_warnings(), listening(console.say, console.complain):
         if cs is not None:
             return Session(plan, connect.adopt(cs, console), console).run()
         with closing(connect.connect(url or plan.before.get("url"), settings.timeout, console)) as connection:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from relion_ganpick.core.errors import in_flags
+
 HIDDEN = "[hidden]"
 SHORTEST_SECRET = 4
 CLIENT_MODULES = r"cryosparc(_tool)?(\.|$)"
@@ -17,14 +19,15 @@ CLIENT_MARK = r"\*\*\* "
 
 
 class Console:
-    """Says lines at once and hides secrets in them.
+    """Says lines at once and hides secrets in them; ``flags`` names options as on a command line.
 
     The clients echo parts of requests in some of their errors (a server that refuses a login may send the form back,
     version 4.7 names the parameters of a failed call), so that every text which leaves the tool goes through `clean`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, flags: bool = False) -> None:
         self._secrets: set[str] = set()
+        self._flags = flags
 
     def hide(self, *secrets: str | None) -> None:
         """Never show these again, nor the sha256 sums by which passwords travel."""
@@ -49,7 +52,7 @@ class Console:
     def _write(self, text: str, stream: TextIO) -> None:
         """Write and flush; that a closed terminal takes no more lines must not stop the work."""
         try:
-            print(self.clean(text), file=stream, flush=True)
+            print(self.clean(in_flags(text) if self._flags else text), file=stream, flush=True)
         except OSError:
             return
 

@@ -26,11 +26,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     Exit status: 0 if all is well, 1 after an error, 130 when stopped by a signal.
     """
-    console = Console()
+    console = Console(flags=True)
     try:
         namespace = vars(parse(sys.argv[1:] if argv is None else argv))
         if "project" not in namespace:
-            raise GanpickError("--project is missing: give the project's uid, such as P3; --help lists the options")
+            raise GanpickError("`project` is missing: give the project's uid, such as P3; --help lists the options")
         with signals_as_errors():
             from cryosparc_tool.api import pick_exposures
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 from urllib.parse import urlsplit
 
 from relion_ganpick.adaptation.options import AdaptOptions
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.options import add_options
-from relion_ganpick.core.settings import PickSettings, RunSettings
+from relion_ganpick.core.options import RaisingParser, add_options
+from relion_ganpick.core.settings import PickRequest, RunSettings
 from relion_ganpick.version import __version__
 
 SECRETS = ("password", "license", "license_id", "token", "passwd", "email", "auth")
@@ -76,22 +74,21 @@ class JobSettings:
         for name, letter in UIDS.items():
             uid = getattr(self, name)
             if uid is not None and not re.fullmatch(rf"{letter}[1-9]\d*", uid):
-                raise GanpickError(f"--{name} {uid}: give a uid such as {letter}12")
+                raise GanpickError(f"`{name}` {uid}: give a uid such as {letter}12")
         if self.resume and self.dry_run:
-            raise GanpickError("--resume and --dry_run exclude each other: a dry run pushes nothing")
+            raise GanpickError("`resume` and `dry_run` cannot be given together: a dry run pushes nothing")
         if not self.resume and self.job is None:
-            raise GanpickError("--job is missing: give the uid of the job with the exposures, such as J42")
+            raise GanpickError("`job` is missing: give the uid of the job with the exposures, such as J42")
         if not self.resume and not self.dry_run and self.workspace is None:
-            raise GanpickError("--workspace is missing: give the uid of the workspace for the new job, such as W1")
+            raise GanpickError("`workspace` is missing: give the uid of the workspace for the new job, such as W1")
         if self.flip_y and not self.coordinates:
             raise GanpickError(
-                "--flip_y is for --coordinates that were picked on another program's motion correction; "
-                "our own picks are made on CryoSPARC's file and need no flip"
+                "`flip_y` is for `coordinates` from another program's motion correction; our own picks need no flip"
             )
         if self.cache_gb < SMALLEST_CACHE:
-            raise GanpickError(f"--cache_gb {self.cache_gb:g}: give at least {SMALLEST_CACHE:g}")
+            raise GanpickError(f"`cache_gb` {self.cache_gb:g}: give at least {SMALLEST_CACHE:g}")
         if not self.timeout >= SHORTEST_TIMEOUT:
-            raise GanpickError(f"--timeout {self.timeout:g}: give at least {SHORTEST_TIMEOUT:g} seconds")
+            raise GanpickError(f"`timeout` {self.timeout:g}: give at least {SHORTEST_TIMEOUT:g} seconds")
 
     @property
     def folder_name(self) -> str:
@@ -99,21 +96,13 @@ class JobSettings:
         return f"{self.project}_{self.resume}" if self.resume else f"{self.project}_{self.job}_dry_run"
 
 
-class Parser(argparse.ArgumentParser):
-    """Raises its errors, and never repeats a value that may be a password."""
-
-    def error(self, message: str) -> NoReturn:
-        """Turn argparse's complaint into ours."""
-        raise GanpickError(f"{message}; --help lists the options")
-
-
-def make_parser() -> Parser:
+def make_parser() -> RaisingParser:
     """Describe all options; nothing heavy is imported."""
-    parser = Parser(
+    parser = RaisingParser(
         prog="cryosparc_ganpick",
         description="Picks particles in the exposures of a CryoSPARC job and pushes them back as an external job.",
-        epilog="Credentials are never arguments: run 'python -m cryosparc.tools login --url URL' once (CryoSPARC 5), or "
-        "set CRYOSPARC_EMAIL and CRYOSPARC_PASSWORD (and CRYOSPARC_LICENSE_ID for 4.7).",
+        epilog="Never give a password as an option. CryoSPARC 5: run 'python -m cryosparc.tools login --url URL' once, or set "
+        "CRYOSPARC_EMAIL and CRYOSPARC_PASSWORD. CryoSPARC 4.7: set these two and CRYOSPARC_LICENSE_ID.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"cryosparc_ganpick {__version__}")
@@ -122,22 +111,26 @@ def make_parser() -> Parser:
     def add(name: str, text: str, **more: object) -> None:
         group.add_argument(f"--{name}", default=argparse.SUPPRESS, help=text, **more)  # type: ignore[arg-type]
 
-    add("url", "the server as the browser has it, such as http://cryoem1:39000 (default: CRYOSPARC_BASE_URL)", metavar="URL")
-    add("project", "project, such as P3", metavar="P")
-    add("workspace", "workspace for the new job, such as W1", metavar="W")
-    add("job", "job whose exposures are picked, such as J42", metavar="J")
-    add("output", "name of its exposure output (default: found by type)", metavar="NAME")
-    add("resume", "push to or finish this external job of an earlier run, from the results on this machine", metavar="J")
-    add("dry_run", "pick and write the result on this machine, push nothing", action="store_true")
+    add(
+        "url",
+        "the server's address as the browser shows it, such as http://cryoem1:39000 (default: CRYOSPARC_BASE_URL)",
+        metavar="URL",
+    )
+    add("project", "the project, such as P3", metavar="P")
+    add("workspace", "the workspace for the new job, such as W1", metavar="W")
+    add("job", "the job whose exposures are picked, such as J42", metavar="J")
+    add("output", "which of its outputs (default: the one with exposures)", metavar="NAME")
+    add("resume", "finish this external job of an earlier run, with the results on this machine", metavar="J")
+    add("dry_run", "only pick; push nothing to CryoSPARC", action="store_true")
     add("title", f"title of the external job (default: {TITLE})", metavar="TEXT")
-    add("coordinates", "push these coordinates (STAR, CSV, folders) in place of picking", nargs="+", metavar="PATH")
-    add("flip_y", "count the rows of --coordinates from the other end", action="store_true")
-    add("out", "folder for results on this machine (default: cryosparc_ganpick)", metavar="DIR")
-    add("local_root", "the project's folder as this machine sees it (default: the server's path)", metavar="DIR")
-    add("cache", "folder for micrographs that must be downloaded (default: a temporary one)", metavar="DIR")
-    add("cache_gb", "most gigabytes of downloaded micrographs at a time (default: 8)", type=float, metavar="GB")
-    add("timeout", "seconds that a request to the server may take (default: 300)", type=float, metavar="SECONDS")
-    add_options(parser, PickSettings)
+    add("coordinates", "do not pick, but push these coordinates: STAR files, CSV files or folders", nargs="+", metavar="PATH")
+    add("flip_y", "turn --coordinates upside down; see ganpick check-orientation", action="store_true")
+    add("out", "folder on this machine for the results (default: cryosparc_ganpick)", metavar="DIR")
+    add("local_root", "path of the project's folder on this machine (default: as on the server)", metavar="DIR")
+    add("cache", "folder for downloaded micrographs (default: a temporary one)", metavar="DIR")
+    add("cache_gb", "keep at most so many gigabytes of downloaded micrographs (default: 8)", type=float, metavar="GB")
+    add("timeout", "seconds that the server may take to answer (default: 300)", type=float, metavar="SECONDS")
+    add_options(parser, PickRequest)
     add_options(parser, RunSettings)
     add_options(parser, AdaptOptions)
     return parser
@@ -156,15 +149,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         name = word.lstrip("-").split("=")[0].replace("-", "_").lower()
         if word.startswith("--") and name in SECRETS:
             raise GanpickError(
-                f"--{name}: credentials are never given as arguments, where other users can see them: run "
+                f"`{name}`: never give a password as an option, where others can see it: run "
                 "'python -m cryosparc.tools login --url URL', or set CRYOSPARC_EMAIL and CRYOSPARC_PASSWORD"
             )
     namespace, rest = parser.parse_known_args(list(argv))
     if rest:
-        known = [option for action in parser._actions for option in action.option_strings]
-        name = rest[0].split("=")[0]
-        near = difflib.get_close_matches(name.replace("-", "_").replace("__", "--", 1), known, 1, 0.5)
-        raise GanpickError(f"unknown option {name}: " + (f"did you mean {near[0]}?" if near else "--help lists the options"))
+        raise GanpickError(parser.about_unknown(rest[0]))
     return namespace
 
 
@@ -178,13 +168,13 @@ def check_url(url: str) -> str:
     """
     parts = urlsplit(url)
     if "@" in parts.netloc:
-        raise GanpickError("--url holds a user name or password; give the address alone: credentials are never arguments")
+        raise GanpickError("`url` holds a user name or password; give the address alone, and never a password as an option")
     try:
         known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         known = False
     if not known:
-        raise GanpickError(f"--url {url}: give the address that the browser shows, such as http://cryoem1:39000")
+        raise GanpickError(f"`url` {url}: give the address that the browser shows, such as http://cryoem1:39000")
     return url.rstrip("/")
 
 
@@ -198,5 +188,5 @@ def existing_folder(option: str, path: str) -> Path:
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise GanpickError(f"--{option} {path}: no such folder")
+        raise GanpickError(f"`{option}` {path}: no such folder")
     return folder

@@ -12,13 +12,13 @@ from cryosparc_tool.options import JobSettings
 from relion_ganpick.adaptation.options import AdaptOptions
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.options import options_of
-from relion_ganpick.core.settings import PickSettings, RunSettings
+from relion_ganpick.core.settings import PickRequest, RunSettings
 from relion_ganpick.version import __version__
 
 if TYPE_CHECKING:
-    from relion_ganpick.model.weights import Card
+    from relion_ganpick.model.card import Card
 
-ASKED = (PickSettings, AdaptOptions)
+ASKED = (PickRequest, AdaptOptions)
 RESUMED = ("workspace", "job", "output", "title", "flip_y")
 
 
@@ -62,7 +62,7 @@ class Plan:
     """
 
     settings: JobSettings
-    pick: PickSettings
+    pick: PickRequest
     how: RunSettings
     adapt: AdaptOptions
     before: Mapping[str, Any]
@@ -74,7 +74,7 @@ class Plan:
         Parameters
         ----------
         picking
-            Fields of `PickSettings` and `AdaptOptions` that were given; others are not looked at.
+            Fields of `PickRequest` and `AdaptOptions` that were given; others are not looked at.
 
         Raises
         ------
@@ -91,8 +91,8 @@ class Plan:
             how = replace(how, angpix=before["angpix"] if how.angpix is None else how.angpix)
         adapt = AdaptOptions(**adapting)
         if adapt.adapt and settings.coordinates:
-            raise GanpickError("--adapt and --coordinates exclude each other: coordinates are pushed without a model")
-        pick = PickSettings(**values)
+            raise GanpickError("`adapt` and `coordinates` cannot be given together: coordinates are pushed without a model")
+        pick = PickRequest(**values)
         if adapt.adapt:
             _check_adaptable(pick)
         return cls(settings, pick, how, adapt, before)
@@ -115,14 +115,14 @@ class Plan:
         }
 
 
-def card_of(pick: PickSettings) -> Card:
+def card_of(pick: PickRequest) -> Card:
     """Read the card of the model that was asked for."""
     from relion_ganpick.model.weights import find_model, read_card
 
     return read_card(find_model(pick.model))
 
 
-def _check_adaptable(pick: PickSettings) -> None:
+def _check_adaptable(pick: PickRequest) -> None:
     from relion_ganpick.adaptation.choice import check_adaptable
 
     check_adaptable(card_of(pick))
@@ -138,5 +138,5 @@ def _unchanged(given: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str,
     """
     for name, value in before.items():
         if given.get(name, value) != value:
-            raise GanpickError(f"--{name} {given[name]}: the run to resume has {value}; leave the option away, or run anew")
+            raise GanpickError(f"`{name}` {given[name]}: the run to resume has {value}; leave out the option, or start a new run")
     return {**given, **before}

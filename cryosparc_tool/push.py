@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from cryosparc_tool import report
 from cryosparc_tool.console import Console
-from cryosparc_tool.run import Found
+from cryosparc_tool.results import Found
 from cryosparc_tool.server.interface import ExternalJob
 from cryosparc_tool.server.lifecycle import check_not_ended
 from cryosparc_tool.server.retry import in_words, is_client_error, patiently
@@ -27,7 +27,7 @@ def explained(job: ExternalJob, folder: Callable[[], Path], console: Console) ->
         yield
     except BaseException:
         if (folder() / "run.json").is_file():
-            console.complain(f"what was finished is kept in {folder()}: --resume {job.uid} goes on from there")
+            console.complain(f"what is finished is kept in {folder()}; give `resume` {job.uid} to go on")
         raise
 
 
@@ -82,10 +82,10 @@ def save(job: ExternalJob, dataset: Any, console: Console) -> None:
         raise GanpickError(console.clean(f"the picks could not be saved to {job.uid}: {in_words(error)}")) from None
 
 
-def tell(job: ExternalJob, found: Found, above: Sequence[int], console: Console) -> None:
+def tell(job: ExternalJob, found: Found, console: Console) -> None:
     """Fill the event log with a table, a histogram and a picture; the picks are saved, and no trouble here may spoil that."""
     png, csv = report.histogram(found.scores, found.threshold)
-    text = report.table([len(picks) for _, picks in found.items], above, found.threshold, found.problems, found.model)
+    text = report.table([len(picks) for _, picks in found.items], found.above, found.threshold, found.problems, found.model)
     steps: list[Callable[[], None]] = [lambda: job.log(console.clean(text)), lambda: job.plot(png, "Scores of the picks", csv)]
     if found.problems:
         skipped = f"{len(found.problems)} of {len(found.problems) + len(found.items)} micrographs were skipped, see the table"
@@ -99,4 +99,4 @@ def tell(job: ExternalJob, found: Found, above: Sequence[int], console: Console)
         except Exception as error:
             if not is_client_error(error):
                 raise
-            console.complain(f"the job's report is not complete ({in_words(error)}); the picks are saved")
+            console.complain(f"the job's report could not be finished ({in_words(error)}); the picks are saved")

@@ -10,11 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryosparc_tool.data.exposures import Exposure
-from cryosparc_tool.data.power import RatedPicks
-from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.micrograph import read_micrograph
 from relion_ganpick.core.picks import THRESHOLDS
-from relion_ganpick.report.overlays import write_overlay
 
 BINS = 40
 MOST_PROBLEMS = 20
@@ -87,22 +83,3 @@ def table(numbers: Sequence[int], above: Sequence[int], threshold: float, proble
 def picture_path(folder: Path, exposure: Exposure) -> Path:
     """Where the picture of an exposure lies."""
     return folder / "overlays" / f"{exposure.uid}_{PurePosixPath(exposure.path).stem}.png"
-
-
-def draw(path: Path, exposure: Exposure, picks: RatedPicks, diameter: float, bright: bool, folder: Path) -> Path | None:
-    """Write a picture of a micrograph with its picks.
-
-    Returns
-    -------
-    The picture; None if the micrograph cannot be read again.
-    """
-    try:
-        micrograph = read_micrograph(path, exposure.pixel_size)
-        if not micrograph.pixel_size:
-            return None
-        pixels = -micrograph.pixels if bright else micrograph.pixels
-        picture = picture_path(folder, exposure)
-        write_overlay(pixels, picks, diameter / micrograph.pixel_size, picture)
-        return picture
-    except GanpickError:
-        return None

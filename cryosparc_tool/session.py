@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryosparc_tool.console import Console
 from cryosparc_tool.data.dataset import FIELDS, pick_columns, pick_dataset
 from cryosparc_tool.data.exposures import Exposure, choose_output, exposures_from
 from cryosparc_tool.data.files import MicrographFiles
 from cryosparc_tool.data.local import LocalResult
+from cryosparc_tool.given import take_coordinates
 from cryosparc_tool.options import existing_folder
 from cryosparc_tool.plan import Outcome, Plan
 from cryosparc_tool.push import ensure_connected, ensure_output, explained, save, tell
-from cryosparc_tool.run import Found, Run
+from cryosparc_tool.results import ExposureResults, Found
 from cryosparc_tool.server.interface import INPUT_SLOTS, STARTED, Connection, ExternalJob, Field
 from cryosparc_tool.server.lifecycle import check_not_ended, in_charge, start
 from cryosparc_tool.server.retry import in_words, is_client_error, may_pass, patiently, server_code
 from cryosparc_tool.server.versions import client_module
+from cryosparc_tool.source import ExposureSource
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.settings import AUTO, PickSettings
 from relion_ganpick.version import __version__
+
+if TYPE_CHECKING:
+    from relion_ganpick.picking.picker import Picker
 
 GIGABYTE = 1e9
 
@@ -45,7 +49,7 @@ class Session:
         self.plan, self.connection, self.console = plan, connection, console
         self.settings = plan.settings
         self.local = LocalResult(Path(self.settings.out) / self.settings.folder_name)
-        self._above: tuple[int, ...] = ()
+        self._min_distance = 0.0
         self._names: dict[int, str] = {}
 
     def run(self) -> Outcome:
@@ -58,7 +62,7 @@ class Session:
         """
         try:
             if self.plan.before and self.plan.before["url"] != self.connection.url:
-                raise GanpickError(f"--resume: that run was on {self.plan.before['url']}, this is {self.connection.url}")
+                raise GanpickError(f"`resume`: that run was on {self.plan.before['url']}, this is {self.connection.url}")
             _check_writable(Path(self.settings.out))
             if self.settings.dry_run:
                 return self._dry_run()
@@ -86,7 +90,7 @@ class Session:
 
     def _in_new_job(self, output: str) -> Outcome:
         settings, pick = self.settings, self.plan.pick
-        diameter = "estimated from the micrographs" if pick.diameter == AUTO else f"{pick.diameter_angstrom:g} A"
+        diameter = "estimated from the micrographs" if isinstance(pick.diameter, str) else f"{pick.diameter:g} A"
         model = f"{pick.model} (adapted to these micrographs where that is better)" if self.plan.adapt.adapt else pick.model
         text = f"Picked by relion-ganpick {__version__}, model {model}, diameter {diameter}, from {settings.job}.{output}."
         job = self.connection.create_job(settings.project, str(settings.workspace), settings.title, text)
@@ -107,7 +111,7 @@ class Session:
             )
             status = job.status()
             if status == "completed":
-                raise GanpickError(f"{job.uid} is completed already: there is nothing to resume")
+                raise GanpickError(f"{job.uid} is complete: there is nothing to resume")
             if status not in (*STARTED, "building"):
                 start(job, self.console)
         except Exception as error:
@@ -131,7 +135,7 @@ class Session:
         dataset = self._keep(found, fields)
         check_not_ended(job)
         save(job, dataset, self.console)
-        tell(job, found, self._above, self.console)
+        tell(job, found, self.console)
         return self._outcome(found, job)
 
     def _find_output(self) -> str:
@@ -151,46 +155,66 @@ class Session:
             self.connection.download(settings.project, path, target)
 
         with MicrographFiles(self._root(), download, cache, settings.cache_gb * GIGABYTE, self.console) as files:
-            self.plan = replace(self.plan, pick=self._with_diameters(exposures, files, job))
-            run = Run(settings, self.plan.pick, self.plan.how, self.plan.adapt, self.local, job, self.console)
-            found = run.carry_out(exposures, files)
-        for line in run.summary.lines(found.threshold, found.model):
-            self.console.say(line)
-        self._above = tuple(int(count) for count in run.summary.above)
+            found = self._given(exposures, files, job) if settings.coordinates else self._picked(exposures, files, job)
         self._names = {each.uid: each.path for each in exposures}
         return found
 
-    def _with_diameters(self, exposures: list[Exposure], files: MicrographFiles, job: ExternalJob | None) -> PickSettings:
-        """Find diameters that were not given, once for the job: the numbers are kept among the results on this machine."""
-        pick, how = self.plan.pick, self.plan.how
-        if AUTO not in (pick.diameter, pick.working_diameter):
-            return pick
-        import torch
+    def _picked(self, exposures: list[Exposure], files: MicrographFiles, job: ExternalJob | None) -> Found:
+        """Pick the exposures; diameters that were not given are found once, the numbers are kept on this machine."""
+        from cryosparc_tool.data.power import RatingPicker
+        from relion_ganpick.runs.prepare import make_picker
+        from relion_ganpick.runs.request import RunRequest
+        from relion_ganpick.runs.run import Run
 
-        from relion_ganpick.picking.auto_diameter import preferred, resolve_diameter
-        from relion_ganpick.picking.picker import Picker
-        from relion_ganpick.picking.stream import Task
-        from relion_ganpick.picking.working_diameter import with_working_diameter
+        how = self.plan.how
+        request = RunRequest(self.plan.pick, how, self.plan.adapt)
+        looked_at = ExposureSource(exposures, files, how.angpix, self._checked(job))
+        picker = make_picker(request, looked_at, RatingPicker, "cryosparc_ganpick", self.local.folder)
+        self._min_distance = picker.settings.min_distance_angstrom
+        self._keep_only(self._basis(picker))
+        results = self._results(exposures, picker.threshold, job)
+        source = ExposureSource(exposures, files, how.angpix)
+        Run(source, picker, results, how, results.progress).carry_out()
+        return results.found(picker.model.card.name if self.plan.adapt.adapt else "")
 
-        def tasks() -> Iterator[Task]:
-            for index in preferred(len(exposures)):
-                if job is not None:
-                    check_not_ended(job)
-                exposure, path = next(files.paths([exposures[index]]))
-                try:
-                    if isinstance(path, Path):
-                        yield Task(exposure.path, path, exposure.pixel_size or how.angpix)
-                finally:
-                    files.release(exposure)
+    def _given(self, exposures: list[Exposure], files: MicrographFiles, job: ExternalJob | None) -> Found:
+        """Take coordinates that somebody else has made."""
+        from relion_ganpick.runs.prepare import find_settings
+        from relion_ganpick.runs.request import RunRequest
 
-        torch.set_num_threads(how.j)
-        pixel_size = exposures[0].pixel_size or how.angpix
-        folder, say = self.local.folder, self.console.say
-        pick = resolve_diameter(pick, tasks(), how.device_name, folder, say, pixel_size=pixel_size)
-        if self.settings.coordinates:
-            return pick
-        picker = with_working_diameter(Picker(pick, how.device_name), tasks(), folder, say, pixel_size=pixel_size)
-        return replace(pick, working_diameter=picker.settings.working_diameter_angstrom)
+        settings, how = self.settings, self.plan.how
+        source = ExposureSource(exposures, files, how.angpix, self._checked(job))
+        pick = find_settings(RunRequest(self.plan.pick, how), source, self.local.folder)
+        self._min_distance = pick.min_distance_angstrom
+        self._keep_only({"version": __version__, "coordinates": list(settings.coordinates), "flip_y": settings.flip_y})
+        results = self._results(exposures, pick.threshold or 0.0, job)  # coordinates of others are all taken
+        take_coordinates(settings, ExposureSource(exposures, files, how.angpix), results, pick)
+        return results.found()
+
+    def _results(self, exposures: list[Exposure], threshold: float, job: ExternalJob | None) -> ExposureResults:
+        return ExposureResults(exposures, threshold, self.local, job, self.console, self.plan.how.overlays)
+
+    def _checked(self, job: ExternalJob | None) -> Callable[[], None]:
+        """Make what ends the run if somebody has ended the job."""
+        return (lambda: None) if job is None else (lambda: check_not_ended(job))
+
+    def _basis(self, picker: Picker) -> dict[str, Any]:
+        """List all that scores depend on, but for the exposures themselves."""
+        card = picker.model.card
+        pick = {name: value for name, value in asdict(picker.settings).items() if name not in ("threshold", "model")}
+        return {
+            "version": __version__,
+            "model_sha256": card.sha256,
+            "calibration": card.calibration,
+            "pick": pick,
+            "angpix": self.plan.how.angpix,
+        }
+
+    def _keep_only(self, basis: dict[str, Any]) -> None:
+        dropped = self.local.keep_only(basis)
+        if dropped:
+            reason = "the version, the model or a setting has changed"
+            self.console.say(f"{dropped} finished micrographs are picked again: {reason}")
 
     def _root(self) -> Path | None:
         """Folder of the project as this machine sees it."""
@@ -204,14 +228,14 @@ class Session:
             self.console.complain(f"the project's folder is not known ({in_words(error)}): micrographs are downloaded")
             return None
         if not root.is_dir():
-            self.console.say(f"{root} is not on this machine: micrographs are downloaded (see --local_root)")
+            self.console.say(f"{root} is not on this machine: micrographs are downloaded (see `local_root`)")
             return None
         return root
 
     def _keep(self, found: Found, fields: list[Field]) -> Any:
         """Write everything to this machine; returns the dataset to push."""
         self.local.write_tables(found.items, found.problems, self._names)
-        columns = pick_columns(found.items, self.plan.pick.min_distance_angstrom)
+        columns = pick_columns(found.items, self._min_distance)
         dataset = pick_dataset(client_module("dataset").Dataset, columns, fields)
         path = self.local.write_dataset(dataset)
         self.console.say(f"{len(dataset)} picks kept in {path}")
@@ -242,4 +266,4 @@ def _check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise GanpickError(f"--out {folder}: cannot be written ({error.strerror}); give another folder") from error
+        raise GanpickError(f"`out` {folder}: cannot be written ({error.strerror}); give another folder") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from relion_ganpick.model.weights import load_model
     from relion_ganpick.picking.picker import Picker
     from relion_ganpick.picking.working_diameter import tuned
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent as a library
 
 _HOMES = {
     "Micrograph": "core.micrograph",

@@ -1,12 +1,12 @@
-"""The command ``ganpick``: pick, adapt, simulate, evaluate, check-orientation, train, models."""
+"""The command ``ganpick``: pick, adapt, inspect, simulate, evaluate, check-orientation, train, models."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from relion_ganpick.commands import adapt, check_orientation, evaluate, models, pick, simulate, train
-from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.commands import adapt, check_orientation, evaluate, inspect, models, pick, simulate, train
+from relion_ganpick.core.errors import GanpickError, in_flags
 from relion_ganpick.version import __version__
 
 STOPPED = 130
@@ -21,7 +21,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ganpick {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (pick, adapt, simulate, evaluate, check_orientation, train, models):
+    for command in (pick, adapt, inspect, simulate, evaluate, check_orientation, train, models):
         command.add_command(subparsers)
     return parser
 
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         status: int = namespace.run(namespace)
     except (GanpickError, OSError) as error:
-        print(f"ganpick: {error}", file=sys.stderr)
+        print(f"ganpick: {in_flags(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("ganpick: stopped", file=sys.stderr)

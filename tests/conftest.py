@@ -11,10 +11,27 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ  # one of several processes that share the tests
+if IS_WORKER:
+    # Each takes one core: with as many threads as cores in each of them, all would be slower.
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 # Under nohup SIGHUP is ignored, and SIGINT in a shell's background; so it would be in the jobs that tests send them to.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+LONGEST = (
+    "test_cryosparc_package",  # all tests again with another client
+    "test_real_relion",
+    "test_benchmark",
+    "test_job_kills",
+    "test_job_faults",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no worker is left alone with one of them at the end."""
+    if IS_WORKER:
+        items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -20,8 +20,10 @@ from relion_ganpick.adaptation.fine_tune import adapt, agreement
 from relion_ganpick.adaptation.lessons import AdaptSettings, Lesson, lesson, lesson_batch
 from relion_ganpick.cli import main
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.lines import listening
 from relion_ganpick.core.preprocess import PARTICLE_PX, normalise
-from relion_ganpick.model.weights import Card, Model, load_model
+from relion_ganpick.model.card import Card
+from relion_ganpick.model.weights import Model, load_model
 from relion_ganpick.relion.project import ProjectSettings, write_project
 from relion_ganpick.synthesis.scene import CLEAN, make_scene
 from relion_ganpick.training.validate import calibrate_heights, pick_held_out
@@ -117,7 +119,8 @@ def test_fine_tuning_leaves_the_given_model_alone_and_repeats_for_a_seed() -> No
     before = {name: value.clone() for name, value in model.generator.state_dict().items()}
     lines: list[str] = []
     settings = replace(SHORT, least_gain=-1.0)  # so short a lesson makes nothing better
-    results = [adapt(model, pictures(4), settings, CPU, lines.append) for _ in range(2)]
+    with listening(lines.append, lines.append):
+        results = [adapt(model, pictures(4), settings, CPU) for _ in range(2)]
     for name, value in model.generator.state_dict().items():
         assert torch.equal(value, before[name]), name
     assert lines[: len(lines) // 2] == lines[len(lines) // 2 :]
@@ -138,14 +141,14 @@ def test_fine_tuning_leaves_the_given_model_alone_and_repeats_for_a_seed() -> No
         ([np.zeros((200, 200), np.float32)], "at least two"),
         (
             [np.zeros((50, 200), np.float32)] * 3 + [np.zeros((200, 200), np.float32)],
-            r"3 of 4 micrographs are less than \d+ diameters across, too small to adapt to: at least two larger",
+            r"3 of 4 micrographs are less than \d+ diameters across, too small to learn from: give at least two larger",
         ),
         ([np.random.default_rng(1).normal(size=(200, 200)).astype(np.float32)] * 3, "sure particles"),
     ],
 )
 def test_what_cannot_teach_is_refused(given: list[np.ndarray], message: str) -> None:
     with pytest.raises(GanpickError, match=message):
-        adapt(load_model("default"), given, SHORT, CPU, lambda _: None)
+        adapt(load_model("default"), given, SHORT, CPU)
 
 
 @pytest.mark.parametrize("better", [True, False])

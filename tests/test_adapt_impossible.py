@@ -41,8 +41,8 @@ def test_too_few_micrographs_are_picked_with_the_given_model(tmp_path: Path) -> 
     assert (ended.status, markers(project)) == (0, SUCCEEDED)
     (line,) = ended.err.splitlines()
     assert line.startswith("WARNING: not adapted: ")
-    assert "at least two are needed" in line
-    assert line.endswith("Give more micrographs and Continue, or leave --adapt away")
+    assert "give at least two" in line
+    assert line.endswith("Give more micrographs and press Continue, or leave out --adapt")
     assert rows(project) == rows(other)
 
 
@@ -75,7 +75,7 @@ def test_after_files_that_were_not_there_it_is_tried_again(tmp_path: Path) -> No
     for name in kept:
         (project / name).unlink()
     ended = run_here(project, *WORDS)
-    assert (ended.status, "at least two are needed" in ended.err) == (0, True)
+    assert (ended.status, "give at least two" in ended.err) == (0, True)
     for name, content in kept.items():
         (project / name).write_bytes(content)
     ended = run_judged(project, BETTER)
@@ -97,7 +97,7 @@ def test_without_the_memory_the_given_model_picks_and_it_is_tried_again(
         patch.setattr(choice, "adapt", fail)
         ended = run_here(project, *WORDS)
     assert (ended.status, markers(project)) == (0, SUCCEEDED)
-    assert "WARNING: not adapted: the memory is not enough for it; model default picks as it is. Continue with more" in ended.err
+    assert "WARNING: not adapted: there is not enough memory; model default picks as it is. Continue with more" in ended.err
     assert not (project / JOB / RECORD).exists()
 
 
@@ -125,5 +125,5 @@ def test_the_papers_model_is_refused_before_anything_is_picked(tmp_path: Path) -
     project = make_project(tmp_path, 2)
     ended = run_here(project, *WORDS, "--model", "paper")
     assert (ended.status, markers(project), states(project)) == (1, FAILED, {})
-    assert "model paper is of the paper's kind, which cannot be adapted: use it without --adapt" in ended.err
+    assert "model paper cannot be adapted, as it is one of the paper's kind: leave out --adapt" in ended.err
     assert not (project / JOB / "adapted").exists()

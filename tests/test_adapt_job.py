@@ -107,8 +107,8 @@ def test_better_model_is_kept_in_the_jobs_folder_and_named(better: Adapted) -> N
     lines = better.ended.out.splitlines()
     assert "model default " in lines[0]
     assert lines[1].startswith("working diameter ")
-    assert lines[2] == "adapt: model default learns from 3 of 3 micrographs, some minutes"
-    assert any(line == f"adapt: the adapted model is better by its own measure and picks: {JOB}{WEIGHTS}" for line in lines)
+    assert lines[2] == "adapt: model default learns from 3 of 3 micrographs; this takes some minutes"
+    assert any(line == f"adapt: the adapted model is better, and picks: {JOB}{WEIGHTS}" for line in lines)
     assert card["threshold"] != load_model("default").card.threshold
     assert f"picking with model default-adapted {card['sha256'][:12]}, threshold {card['threshold']:g}" in lines
     assert " of model default-adapted, " in lines[-1]
@@ -179,7 +179,7 @@ def test_damaged_or_missing_adapted_model_is_made_again(
     judge(monkeypatch, BETTER)
     ended = run_here(project, *WORDS)
     assert ended.status == 0
-    assert "the model is adapted once more" in ended.err
+    assert "the model is adapted again" in ended.err
     assert weights.read_bytes() == whole
     assert picks_on_disk(project) == picks
 
@@ -198,7 +198,7 @@ def test_worse_model_is_not_kept_and_the_given_one_picks(
     project = make_project(tmp_path, 3)
     ended = run_judged(project, WORSE)
     assert (ended.status, ended.err, markers(project)) == (0, "", SUCCEEDED)
-    assert "adapt: the adapted model is no better by its own measure: model default picks as it is" in ended.out
+    assert "adapt: the adapted model is no better: model default picks as it is" in ended.out
     assert " of model default, " in ended.out.splitlines()[-1]
     assert sorted(path.name for path in (project / JOB / "adapted").iterdir()) == ["decision.json"]
     assert rows(project) == plain

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,9 @@ from relion_ganpick.core.calibration import calibrated, context_terms, fit_conte
 from relion_ganpick.core.evaluate import evaluate, match
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.model.networks import UNetGenerator
+from relion_ganpick.model.rescorer import fit_rescorer
 from relion_ganpick.model.surroundings import N_FEATURES
+from relion_ganpick.training import validate
 from relion_ganpick.training.validate import (
     HeldOut,
     calibrate,
@@ -117,6 +121,13 @@ def test_threshold_is_that_of_the_best_f_three_quarters() -> None:
     assert threshold == pytest.approx(best / (1 + 0.75**2), abs=0.08)
 
 
+@pytest.fixture
+def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rescorers learn for 300 steps and not for 1500, which is plenty for what is easily told apart."""
+    monkeypatch.setattr(validate, "fit_rescorer", partial(fit_rescorer, steps=300))
+
+
+@pytest.mark.usefixtures("short_trainings")
 def test_a_rescorer_makes_merits_that_come_true_where_heights_do_not() -> None:
     scenes = empty_and_full(200, 1)
     rescorer, calibration, threshold = with_rescorer(scenes, seed=1, members=1)
@@ -130,6 +141,7 @@ def test_a_rescorer_makes_merits_that_come_true_where_heights_do_not() -> None:
             assert was == pytest.approx(said, abs=0.1)
 
 
+@pytest.mark.usefixtures("short_trainings")
 def test_merits_do_not_believe_what_a_rescorer_learned_by_heart() -> None:
     """Features that say nothing: a rescorer knows its own scenes' answers all the same, but a merit must not."""
     scenes, others = meaningless(30, 1), meaningless(60, 2)

@@ -99,7 +99,7 @@ def test_pick_prints_device_a_line_per_micrograph_and_the_summary(
     assert re.fullmatch(r"working diameter \S+ A.*: \d+ particles expected in 3 micrographs.*", lines.pop(1))
     counts = [len(coordinates(path)) for path in sorted(tmp_path.glob("*.star"))]
     assert [line.split(" in ")[0] for line in lines[1:4]] == [f"{f}: {n} picks" for f, n in zip(files, counts, strict=True)]
-    assert lines[4].startswith("picks that survive at a threshold of")
+    assert lines[4].startswith("picks left at a threshold of")
     assert lines[-1].startswith(f"{sum(counts)} picks at threshold ")
     assert not (tmp_path / "overlays").exists()
 

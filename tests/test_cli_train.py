@@ -14,8 +14,9 @@ from relion_ganpick.commands import train
 from relion_ganpick.commands.scene_option import read_scene
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.model import weights
+from relion_ganpick.model.card import Card
 from relion_ganpick.model.networks import UNetGenerator
-from relion_ganpick.model.weights import Card, Model, load_model, save_model
+from relion_ganpick.model.weights import Model, load_model, save_model
 from relion_ganpick.synthesis.scene import SceneSettings
 from relion_ganpick.training.presets import PaperSettings, TrainSettings
 from relion_ganpick.training.validate import figures_of, pick_held_out

@@ -30,12 +30,12 @@ from job_project import (
     write_star,
 )
 
-from relion_ganpick import Picker
 from relion_ganpick.cli import main
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.lines import listening
 from relion_ganpick.core.micrograph import Micrograph
 from relion_ganpick.core.preprocess import PARTICLE_PX
-from relion_ganpick.core.settings import PickSettings
+from relion_ganpick.core.settings import PickRequest, PickSettings
 from relion_ganpick.model.weights import load_model
 from relion_ganpick.picking.auto_diameter import preferred, resolve_diameter
 from relion_ganpick.picking.diameter import (
@@ -51,7 +51,7 @@ from relion_ganpick.picking.diameter_record import DIAMETER_FILE, read_record
 from relion_ganpick.picking.stream import Task
 from relion_ganpick.synthesis.scene import CLEAN, make_scene
 
-AUTO = PickSettings(diameter="auto")
+AUTO = PickRequest(diameter="auto")
 FIRST, ADDED = ["Micrographs/mic00.mrc", "Micrographs/mic01.mrc"], "Micrographs/mic02.mrc"
 
 
@@ -150,11 +150,11 @@ def refused(assumed: np.ndarray, counts: np.ndarray, areas: np.ndarray) -> str:
 
 def test_doubt_is_an_error_that_asks_for_a_number() -> None:
     assumed, counts, areas = hill(191.0)
-    assert "too few particles are recognised" in refused(assumed, 0.2 * counts, areas)
-    assert "too few particles are recognised" in refused(assumed, counts, 100 * areas)
+    assert "too few particles stand out" in refused(assumed, 0.2 * counts, areas)
+    assert "too few particles stand out" in refused(assumed, counts, 100 * areas)
     assert "the smallest fit best, so the true one may lie beyond" in refused(assumed[9:], counts[:, 9:], areas[:, 9:])
     assert "the largest fit best, so the true one may lie beyond" in refused(assumed[:9], counts[:, :9], areas[:, :9])
-    assert "too small or too coarse" in refused(assumed[8:12], counts[:, 8:12], areas[:, 8:12])
+    assert "too small, or their pixels too large" in refused(assumed[8:12], counts[:, 8:12], areas[:, 8:12])
     apart = np.vstack([hill(150.0)[1][:3], 1.5 * hill(500.0)[1][:1]])
     assert "parts of the micrographs disagree" in refused(assumed, apart, areas)
 
@@ -169,7 +169,7 @@ def test_bright_particles_are_measured_when_contrast_says_so() -> None:
     dark = estimate_diameter(micrographs(120.0, 6.0), AUTO, "cpu")
     inverted = [Micrograph(-each.pixels, each.pixel_size, each.name) for each in micrographs(120.0, 6.0)]
     assert estimate_diameter(inverted, replace(AUTO, contrast="bright"), "cpu") == dark
-    with pytest.raises(GanpickError, match=r"diameter auto: .*give --diameter a number"):
+    with pytest.raises(GanpickError, match=r"diameter auto: .*give `diameter` a number"):
         estimate_diameter(inverted, AUTO, "cpu")
 
 
@@ -181,8 +181,8 @@ def test_finer_pixels_change_nothing_but_the_time() -> None:
 
 
 def test_papers_model_cannot_tell() -> None:
-    with pytest.raises(GanpickError, match=r"model paper is of the paper's kind.*give --diameter a number"):
-        estimate_diameter([], PickSettings(diameter="auto", model="paper"), "cpu")
+    with pytest.raises(GanpickError, match=r"model paper is of the paper's kind.*give `diameter` a number"):
+        estimate_diameter([], PickRequest(diameter="auto", model="paper"), "cpu")
 
 
 def test_unusable_micrographs_are_replaced_by_the_next(tmp_path: Path) -> None:
@@ -191,31 +191,32 @@ def test_unusable_micrographs_are_replaced_by_the_next(tmp_path: Path) -> None:
         write_mrc(tmp_path / f"{each.name}.mrc", each.pixels, 6.0)
     (tmp_path / "mic9.mrc").write_bytes(b"damaged")
     tasks = [Task(name, tmp_path / f"{name}.mrc") for name in ("mic9", "mic0", "mic1")]
-    found = resolve_diameter(AUTO, tasks, "cpu", tmp_path, lines.append)
+    with listening(lines.append, lines.append):
+        found = resolve_diameter(AUTO, tasks, "cpu", tmp_path)
     assert found.diameter == pytest.approx(120, rel=0.25)
-    assert found == replace(AUTO, diameter=found.diameter)
+    assert found == PickSettings(found.diameter)
     record = json.loads((tmp_path / DIAMETER_FILE).read_text())
     assert record["angstrom"] == found.diameter
     assert record["micrographs"] == ["mic0", "mic1"]
     assert "mic9.mrc: not an MRC file" in lines[0]
     said = r"give or take \d+ %, estimated from \d+ particles with a figure of merit above 0\.\d in 2 "
     assert re.match(rf"diameter {found.diameter:g} A, {said}", lines[1])
-    with pytest.raises(GanpickError, match="no micrograph could be used: give --diameter a number"):
-        resolve_diameter(AUTO, tasks[:1], "cpu", None, lines.append)
-    assert resolve_diameter(AUTO, [], "cpu", tmp_path, lines.append) == found
+    with pytest.raises(GanpickError, match="no micrograph could be used: give `diameter` a number"):
+        resolve_diameter(AUTO, tasks[:1], "cpu")
+    assert resolve_diameter(AUTO, [], "cpu", tmp_path) == found
     with pytest.raises(GanpickError, match="no micrograph could be used"):  # at another pixel size it was another diameter
-        resolve_diameter(AUTO, [], "cpu", tmp_path, lines.append, pixel_size=3.0)
+        resolve_diameter(AUTO, [], "cpu", tmp_path, pixel_size=3.0)
 
 
 def test_pixels_far_too_fine_for_any_candidate_are_refused() -> None:
     noise = np.random.default_rng(4).normal(size=SHAPE).astype(np.float32)
-    with pytest.raises(GanpickError, match="too small or too coarse"):
+    with pytest.raises(GanpickError, match="too small, or their pixels too large"):
         estimate_diameter([Micrograph(noise, 3e-4, "mic")], AUTO, "cpu")
 
 
 def test_number_is_left_alone() -> None:
-    settings = PickSettings(diameter=150)
-    assert resolve_diameter(settings, [], "no such device") is settings
+    request = PickRequest(diameter=150, threshold=0.3, working_diameter=140)
+    assert resolve_diameter(request, [], "no such device") == PickSettings(150, 140, threshold=0.3)
 
 
 def test_micrographs_are_chosen_evenly_and_all_of_them_in_the_end() -> None:
@@ -225,11 +226,11 @@ def test_micrographs_are_chosen_evenly_and_all_of_them_in_the_end() -> None:
     assert sorted(preferred(60)) == list(range(60))
 
 
-def test_picker_asks_for_an_estimate_first() -> None:
-    with pytest.raises(GanpickError, match="estimate it before you pick"):
-        Picker(AUTO, "cpu").pick(Micrograph(np.zeros(SHAPE, np.float32), 6.0, "mic"))
-    with pytest.raises(GanpickError, match="--diameter large: give a positive number in Angstrom, or auto"):
-        PickSettings(diameter="large")
+def test_a_picker_needs_a_number() -> None:
+    with pytest.raises(GanpickError, match="`diameter` 'auto': give a positive number in Angstrom"):
+        PickSettings("auto")  # type: ignore[arg-type]
+    with pytest.raises(GanpickError, match="`diameter` 'large': give a number or auto"):
+        PickRequest(diameter="large")
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +274,7 @@ def test_continue_keeps_the_diameter_for_new_micrographs(auto_run: tuple[Path, E
     write_star(project / MICROGRAPHS_STAR, [*FIRST, ADDED])
     ended = run_here(project, *auto())
     assert (ended.status, markers(project)) == (0, SUCCEEDED)
-    assert f"diameter {found:g} A, as estimated before (delete {JOB}{DIAMETER_FILE} to estimate it anew)" in ended.out
+    assert f"diameter {found:g} A, as estimated before (delete {JOB}{DIAMETER_FILE} to estimate it again)" in ended.out
     assert re.findall(r"^\[\d/3\] (\S+):", ended.out, re.MULTILINE) == [ADDED]
     after = snapshot(project)
     kept = [name for name in before if "mic0" in name or name == DIAMETER_FILE]
@@ -287,7 +288,7 @@ def test_job_without_particles_asks_for_a_number(tmp_path: Path) -> None:
         write_mrc(project / name, np.random.default_rng(number).normal(size=SHAPE).astype(np.float32))
     ended = run_here(project, *auto())
     assert (ended.status, markers(project)) == (1, FAILED)
-    assert "diameter auto: too few particles are recognised at any diameter" in ended.err
+    assert "diameter auto: too few particles stand out at any diameter" in ended.err
     assert "give --diameter a number in Angstrom" in ended.err
     assert not (project / JOB / DIAMETER_FILE).exists()
     assert not (project / ".gui_manualpickjob.star").exists()

@@ -201,8 +201,8 @@ def test_csv_without_rows_is_a_micrograph_without_particles(tmp_path: Path) -> N
         ("a.csv", "x,z\n1,2\n", "column y is missing"),
         ("a.csv", "x,y\n1,two\n", "column y holds 'two', which is not a number"),
         ("a.csv", "x,y,kind\n1,2,Particle\n", "kind 'Particle' is not known"),
-        ("a.csv", "", "not a table of comma separated values"),
-        ("a.star", "nothing\n", "has neither the column rlnCoordinateX nor a list"),
+        ("a.csv", "", "not a CSV file that can be read"),
+        ("a.star", "nothing\n", "there is no column rlnCoordinateX, and no list"),
         ("a.star", "data_\n\nloop_\n_rlnCoordinateX #1\n1.5\n2.5\n\n", "column rlnCoordinateY is missing"),
         ("a.box", "1 2 3 4\n", "read from .star and .csv files only"),
     ],
@@ -226,7 +226,7 @@ def test_two_files_about_one_micrograph_are_named(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.csv").write_text("x,y\n1,2\n")
-    with pytest.raises(GanpickError, match=r"one/a\.csv and .*two/a\.csv are both about micrograph a"):
+    with pytest.raises(GanpickError, match=r"one/a\.csv and .*two/a\.csv both have coordinates of micrograph a"):
         read_coordinates([tmp_path])
 
 

@@ -109,7 +109,7 @@ def test_job_without_a_usable_micrograph_fails(tmp_path: Path) -> None:
     spoil(project)
     ended = run_here(project, *job_words())
     assert (ended.status, markers(project)) == (1, FAILED)
-    assert ended.err.splitlines()[-1] == "no micrograph could be used: the lines above say why for each of them"
+    assert ended.err.splitlines()[-1] == "no micrograph could be used: the lines above say why"
     assert not (project / JOB / "autopick.star").exists()
 
 
@@ -142,7 +142,7 @@ def test_header_with_another_pixel_size_warns(tmp_path: Path, in_header: float, 
     write_mrc(project / "Micrographs/mic00.mrc", scene_pixels(0), in_header)
     ended = run_here(project, *job_words())
     assert ended.status == 0
-    expected = "WARNING: Micrographs/mic00.mrc: its header says 11.66 A per pixel, 11 is used: check the pixel size"
+    expected = "WARNING: Micrographs/mic00.mrc: its header says 11.66 A per pixel, but 11 is used: check it"
     assert ended.err.startswith(expected) if warns else ended.err == ""
 
 
@@ -157,7 +157,7 @@ def test_pixel_size_of_the_header_is_used_with_a_warning(tmp_path: Path) -> None
     without_pixel_size(project)
     ended = run_here(project, *job_words())
     assert ended.status == 0
-    assert "WARNING: micrographs.star gives no pixel size for 2 micrographs: that of their headers is used" in ended.err
+    assert "WARNING: micrographs.star gives no pixel size for 2 micrographs: that in their headers is used" in ended.err
     rows = [
         [files.decode().partition("data_")[2] for name, files in snapshot(p).items() if "mic0" in name] for p in (right, project)
     ]
@@ -192,7 +192,7 @@ def test_model_given_as_a_file_picks_as_the_shipped_one(tmp_path: Path, weights:
     run_here(project, *job_words())
     before = snapshot(project)
     ended = run_here(project, *job_words("--model", str(weights)))
-    assert "(1 of them were finished before)" in ended.out
+    assert "(1 of them before)" in ended.out
     assert snapshot(project) == before
 
 
@@ -233,7 +233,7 @@ def test_missing_gpu_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for more in (["--gpu", "0"], ["--gpu"], ["--device", "cuda:0"]):
         ended = run_here(project, *job_words(*more))
         assert (ended.status, markers(project)) == (1, FAILED)
-        assert "PyTorch sees no CUDA devices here; leave --gpu and --device away to use the CPU" in ended.err
+        assert "PyTorch sees no CUDA devices here; leave out --gpu and --device to use the CPU" in ended.err
 
 
 # errors that nobody thought of
@@ -273,7 +273,7 @@ def test_folder_in_a_coordinate_files_place_fails_and_keeps_the_rest(tmp_path: P
     (project / JOB / "Micrographs/mic01_autopick.star/x").mkdir(parents=True)
     ended = run_here(project, *job_words())
     assert (ended.status, markers(project)) == (1, FAILED)
-    assert "mic01_autopick.star: Is a directory; what was finished is kept" in ended.err
+    assert "mic01_autopick.star: Is a directory; what is finished is kept" in ended.err
 
 
 # disk
@@ -293,7 +293,7 @@ def test_file_size_limit_fails_the_job_without_half_files(tmp_path: Path) -> Non
     project = make_project(tmp_path, 2)
     ended = run_job(project, *job_words(), program=LIMITED)
     assert (ended.status != 0, markers(project)) == (True, FAILED)
-    assert "File too large; what was finished is kept" in ended.err
+    assert "File too large; what is finished is kept" in ended.err
     assert "Traceback" not in ended.err
     assert states(project) == {}
     assert not list((project / JOB).rglob(".ganpick-tmp-*"))
@@ -374,7 +374,7 @@ def test_signal_ends_the_job_with_one_marker(
     ended = end_of(process, project, timeout=5)
     assert (ended.status, markers(project)) == (1, FAILED)
     assert f"stopped by {number.name}" in ended.err or f"the worker was killed by {number.name}" in ended.err
-    assert "Continue takes up from there" in ended.err
+    assert "press Continue to go on" in ended.err
     assert finished_part_is_declared(project)
     assert worker is not None
     assert not Path(f"/proc/{worker}").exists()
@@ -410,7 +410,7 @@ def test_second_process_leaves_the_first_ones_job_alone(running: tuple[Path, sub
     os.kill(worker, signal.SIGSTOP)
     second = run_here(project, *job_words())
     assert second.status == 1
-    assert second.err.startswith(f"relion_ganpick: {JOB}: another relion_ganpick works in this folder")
+    assert second.err.startswith(f"relion_ganpick: {JOB}: another relion_ganpick is running in this folder")
     assert markers(project) == []
     os.kill(worker, signal.SIGCONT)
     process.send_signal(signal.SIGCONT)

@@ -101,7 +101,7 @@ def test_summary_comes_last_and_says_how_many_survive_each_threshold(first_run: 
     counts, micrographs, total = ended.out.splitlines()[-3:]
     scores = np.concatenate([read_picks(project / JOB / file).score for file in SCORES])
     survivors = [f"{k / 10:.1f}: {(scores >= k / 10).sum()}" for k in range(1, 10)]
-    assert counts == "picks that survive at a threshold of  " + "  ".join(survivors)
+    assert counts == "picks left at a threshold of  " + "  ".join(survivors)
     assert re.match(r"3 micrographs picked, 0 failed, \d+\.\d s, \d+\.\d\d s for each of 3 new ones$", micrographs)
     n_picks = sum(len(read_picks(project / JOB / file)) for file in FILES)
     assert n_picks > 30
@@ -115,7 +115,7 @@ def test_all_files_of_the_job(first_run: tuple[Path, Ended]) -> None:
 
 
 def test_parameter_without_value_takes_its_default_and_is_mentioned(first_run: tuple[Path, Ended]) -> None:
-    assert "note: --threshold was given without a value: its default is used\n" in first_run[1].out
+    assert "note: --threshold has no value: its default is used\n" in first_run[1].out
 
 
 def test_coordinates_are_whole_pixels_inside_the_micrograph(first_run: tuple[Path, Ended]) -> None:
@@ -142,7 +142,7 @@ WRONG = {
     "abbreviated": (["--diam", "180"], "unknown option --diam: did you mean --diameter?"),
     "dashes in the label": (["---threshold", "0.3"], "unknown option ---threshold: did you mean --threshold?"),
     "h": (["--h", "X"], "unknown option --h"),
-    "stray word": (["--model", "two", "words"], "unexpected word 'words': values with blanks cannot be given here"),
+    "stray word": (["--model", "two", "words"], "unexpected word 'words': a value must not contain blanks"),
     "not a number": (["--threshold", "low"], "argument --threshold: invalid float value: 'low'"),
     "threshold": (["--threshold", "1.5"], "--threshold 1.5: a figure of merit lies between 0 and 1"),
     "contrast": (["--contrast", "grey"], "argument --contrast: invalid choice: 'grey'"),
@@ -227,7 +227,7 @@ def test_continue_skips_finished_micrographs(finished: Path) -> None:
     assert ended.status == 0
     assert markers(finished) == SUCCEEDED
     assert picked_lines(ended.out) == []
-    assert "3 micrographs picked (3 of them were finished before), 0 failed" in ended.out
+    assert "3 micrographs picked (3 of them before), 0 failed" in ended.out
     after = times(finished)
     assert [after[name] for name in FILES + SCORES] == [before[name] for name in FILES + SCORES]
     assert after["overlays/Micrographs/mic00.png"] == before["overlays/Micrographs/mic00.png"]
@@ -316,7 +316,7 @@ def test_coordinates_edited_by_hand_are_kept_and_named(finished: Path, edit: str
     ended = run_here(finished, *words(*more))
     assert ended.status == 0
     assert path.read_bytes() == by_hand
-    assert f"{NAMES[1]}: {n_picks} picks, edited since they were written: kept\n" in ended.out
+    assert f"{NAMES[1]}: {n_picks} picks, edited since: kept\n" in ended.out
     assert picked_lines(ended.out) == ([NAMES[0], NAMES[2]] if more else [])
     assert [name for name, _ in listed(finished)] == NAMES
 
@@ -369,7 +369,7 @@ def test_micrograph_that_changes_while_it_is_picked_is_picked_again(finished: Pa
 def test_micrographs_without_picks_have_valid_empty_files(finished: Path) -> None:
     ended = run_here(finished, *words("--threshold", "1"))
     assert (ended.status, markers(finished)) == (0, SUCCEEDED)
-    assert ended.err.startswith("WARNING: not one pick in all micrographs: check --diameter")
+    assert ended.err.startswith("WARNING: there are no picks at all: check --diameter")
     for file, state in states(finished).items():
         assert (state.state, state.n_picks) == (State.OURS, 0)
         assert (finished / JOB / file).read_text().endswith("_rlnAnglePsi #5\n\n")

@@ -270,7 +270,7 @@ def test_truncated_mrc_says_expected_and_found_size(tmp_path: Path, order: str, 
     path = write_mrc(tmp_path / "m.mrc", picture(), order)
     whole = path.read_bytes()
     path.write_bytes(whole[:-missing])
-    sizes = f"its header promises {len(whole)} bytes, {len(whole) - missing} are there"
+    sizes = f"{len(whole) - missing} bytes, but its header says {len(whole)}"
     assert refusal(path) == f"truncated: {sizes}; copy or write the file again"
     with pytest.raises(GanpickError, match="truncated"):
         read_header(path)
@@ -282,7 +282,7 @@ def test_truncated_before_compression(tmp_path: Path, dtype: str, packed: str) -
     whole = write_mrc(tmp_path / "m.mrc", picture(dtype)).read_bytes()
     path = tmp_path / f"m.mrc{packed}"
     path.write_bytes(PACKERS[packed](whole[:-3]))
-    assert f"truncated: its header promises {len(whole)} bytes, {len(whole) - 3} are there" in refusal(path)
+    assert f"truncated: {len(whole) - 3} bytes, but its header says {len(whole)};" in refusal(path)
 
 
 @pytest.mark.parametrize("packed", [".gz", ".bz2"])
@@ -292,7 +292,7 @@ def test_truncated_after_compression(tmp_path: Path, packed: str, kept: float) -
     path = write_mrc(tmp_path / f"m.mrc{packed}", noise)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole)) if kept == 0.5 else int(kept)])
-    assert "damaged, or of a kind that cannot be decoded (Compressed file ended before" in refusal(path)
+    assert "damaged, or of a kind that cannot be read (Compressed file ended before" in refusal(path)
 
 
 @pytest.mark.parametrize("packed", [".gz", ".bz2"])
@@ -317,8 +317,8 @@ def test_other_formats_under_a_wrong_name(tmp_path: Path) -> None:
     write_mrc(tmp_path / "m.tif", picture())
     (tmp_path / "noise.tif").write_bytes(np.random.default_rng(3).bytes(5000))
     assert "not an MRC file" in refusal(tmp_path / "t.mrc")
-    assert "damaged, or of a kind that cannot be decoded (not a TIFF file" in refusal(tmp_path / "m.tif")
-    assert "damaged, or of a kind that cannot be decoded (not a TIFF file" in refusal(tmp_path / "noise.tif")
+    assert "damaged, or of a kind that cannot be read (not a TIFF file" in refusal(tmp_path / "m.tif")
+    assert "damaged, or of a kind that cannot be read (not a TIFF file" in refusal(tmp_path / "noise.tif")
 
 
 @pytest.mark.parametrize(
@@ -365,7 +365,7 @@ def test_absurd_extended_header_is_truncation(tmp_path: Path, name: str) -> None
     change(path, NSYMBT, "i", 2**31 - 1)
     target = tmp_path / name
     target.write_bytes(PACKERS[target.suffix if target.suffix == ".gz" else ""](path.read_bytes()))
-    assert f"truncated: its header promises {2**31 - 1 + 1024 + 140} bytes" in refusal(target)
+    assert f"bytes, but its header says {2**31 - 1 + 1024 + 140};" in refusal(target)
 
 
 def test_stacks_say_how_many_sections(tmp_path: Path) -> None:
@@ -373,7 +373,7 @@ def test_stacks_say_how_many_sections(tmp_path: Path) -> None:
     write_mrc(tmp_path / "m.mrcs", stack)
     tifffile.imwrite(tmp_path / "m.tif", stack, photometric="minisblack")
     for name in ("m.mrcs", "m.tif"):
-        assert refusal(tmp_path / name) == "a stack or movie of 3 sections; motion-corrected averages of one section are needed"
+        assert refusal(tmp_path / name) == "a stack or movie of 3 sections; give the motion-corrected micrograph"
         with pytest.raises(GanpickError, match="3 sections"):
             read_header(tmp_path / name)
 

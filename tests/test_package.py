@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from relion_ganpick.version import __version__
 CHECKOUT = Path(__file__).resolve().parent.parent
 SCRIPT = CHECKOUT / "bin" / "relion_ganpick"
 FAILURE = "RELION_JOB_EXIT_FAILURE"
-DEPENDENCIES = ["cv2", "mrcfile", "numpy", "pandas", "safetensors", "scipy", "skimage", "starfile", "torch", "tqdm"]
+DEPENDENCIES = re.search(r"packages=.(.*) relion_ganpick", SCRIPT.read_text())[1].split()  # type: ignore[index]
 HOSTILE = "raise SystemExit('a file of the project was imported')\n"
 
 
@@ -91,6 +92,15 @@ def test_import_leaves_torch_alone(module: str) -> None:
     code = f"import sys, {module}; print(sorted({{'torch', 'cv2', 'scipy'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("words", "status"), [(["--version"], 0), (["sing"], 2)])
+def test_package_runs_as_a_module(words: list[str], status: int) -> None:
+    command = [sys.executable, "-m", "relion_ganpick", *words]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert done.stdout == ("" if status else f"ganpick {__version__}\n")
+    assert ("usage: ganpick" in done.stderr) == (status == 2)
 
 
 def test_package_is_marked_as_typed() -> None:
@@ -199,7 +209,7 @@ def test_python_without_the_dependencies_is_told_what_is_missing(layout: Path, p
         layout / "bin" / "relion_ganpick", "--o", "External/job001/", cwd=project, GANPICK_PYTHON=str(bare / "bin" / "python")
     )
     assert done.returncode == 1
-    assert "missing Python packages: cv2, mrcfile, numpy" in done.stderr
+    assert "missing Python packages: cv2, imagecodecs, matplotlib, mrcfile, numpy" in done.stderr
     assert markers(project / "External" / "job001") == [FAILURE]
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from relion_ganpick.model.card import Card
 from relion_ganpick.model.describe import deepest_path, describe_networks, receptive_field
 from relion_ganpick.model.networks import PatchDiscriminator, UNetGenerator
 from relion_ganpick.model.paper_networks import PaperGenerator, PictureNorm, initialise
-from relion_ganpick.model.weights import Card
 from relion_ganpick.training.losses import (
     cross_entropy,
     cross_entropy_discriminator,

@@ -20,8 +20,9 @@ from relion_ganpick.adaptation.fine_tune import adapt
 from relion_ganpick.cli import main
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.localize import RegionSettings, regions
+from relion_ganpick.model.card import Card
 from relion_ganpick.model.paper_networks import PaperGenerator
-from relion_ganpick.model.weights import Card, Model, save_model
+from relion_ganpick.model.weights import Model, save_model
 from relion_ganpick.synthesis.paper import make_pair
 from relion_ganpick.synthesis.scene import CLEAN, make_scene
 from relion_ganpick.training.presets import PaperSettings
@@ -111,11 +112,11 @@ def test_default_model_offers_both_localisations() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"localization": "both"}, "--localization both: give auto, peaks or regions"),
-        ({"region_threshold": 1.0}, "--region_threshold 1: give a share of the grey range between 0 and 1"),
-        ({"erosion": 0}, "--erosion 0: give a side of 1 (no erosion) to 99 pixels"),
-        ({"area_tolerance": -0.1}, "--area_tolerance -0.1: give 0 or a positive share of the mean area"),
-        ({"region_area": 0.0}, "--region_area 0: give a positive number of square pixels"),
+        ({"localization": "both"}, "`localization` both: give one of auto, peaks, regions"),
+        ({"region_threshold": 1.0}, "`region_threshold` 1: give a share of the grey range between 0 and 1"),
+        ({"erosion": 0}, "`erosion` 0: give a side of 1 (no erosion) to 99 pixels"),
+        ({"area_tolerance": -0.1}, "`area_tolerance` -0.1: give 0 or a positive share of the mean area"),
+        ({"region_area": 0.0}, "`region_area` 0: give a positive number of square pixels"),
     ],
 )
 def test_senseless_localisation_is_refused(changes: dict, message: str) -> None:
@@ -142,7 +143,7 @@ def test_cards_without_a_localisation_mean_peaks() -> None:
 
 
 def test_papers_model_is_not_adapted(blackener: Model) -> None:
-    with pytest.raises(GanpickError, match="of the paper's kind, which cannot be adapted"):
+    with pytest.raises(GanpickError, match="cannot be adapted, as it is one of the paper's kind"):
         adapt(blackener, [np.zeros((256, 256), np.float32)] * 2)
 
 
@@ -163,9 +164,9 @@ def test_simulate_writes_the_pairs_as_pictures(tmp_path: Path, capsys: pytest.Ca
     assert main([*words, "--out", str(tmp_path / "p")]) == 1
     assert "exists and is not an empty folder" in capsys.readouterr().err
     assert main([*words, "--out", str(tmp_path / "q"), "--angpix", "2"]) == 1
-    assert "--angpix is no option of --preset paper: leave it away" in capsys.readouterr().err
+    assert "--angpix is no option of --preset paper: leave it out" in capsys.readouterr().err
     assert main(["simulate", "--out", str(tmp_path / "q"), "--fade", "0", "1"]) == 1
-    assert "--fade is no option of --preset project: leave it away" in capsys.readouterr().err
+    assert "--fade is no option of --preset project: leave it out" in capsys.readouterr().err
 
 
 def test_backgrounds_come_from_the_users_micrographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

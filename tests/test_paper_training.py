@@ -215,8 +215,8 @@ def test_train_command_writes_a_model_that_picks(tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--preset", "paper", "--steps", "5"], "--steps is no setting of preset paper, but of default: leave it away"),
-        (["--preset", "default", "--epochs", "5"], "--epochs is no setting of preset default, but of paper: leave it away"),
+        (["--preset", "paper", "--steps", "5"], "--steps is no setting of preset paper, but of default: leave it out"),
+        (["--preset", "default", "--epochs", "5"], "--epochs is no setting of preset default, but of paper: leave it out"),
         (["--preset", "paper", "--size", "100"], "--size 100: give a multiple of 512 (2 to the power of --levels)"),
         (["--preset", "paper", "--levels", "1"], "--levels 1: give at least 2 encoding and as many decoding layers"),
         (["--preset", "paper", "--dropout", "1"], "--dropout 1: give a share from 0 to less than 1"),

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from relion_ganpick import Micrograph, Picker, Picks, PickSettings, load_model
-from relion_ganpick.core.device import find_device
+from relion_ganpick.core.device import fastest_type, find_device, has_bfloat16
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.evaluate import evaluate
 from relion_ganpick.picking.stream import Task, stream
@@ -175,6 +175,14 @@ def test_missing_devices_are_errors() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(GanpickError, match="sees no CUDA device"):
             find_device("cuda:0")
+
+
+@pytest.mark.parametrize(("processor", "has"), [("AVX512", True), ("AVX2", False), ("DEFAULT", False)])
+def test_bfloat16_is_taken_from_avx512_on(monkeypatch: pytest.MonkeyPatch, processor: str, has: bool) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: processor)
+    cpu = torch.device("cpu")
+    assert has_bfloat16(cpu) == has
+    assert fastest_type(cpu) == (torch.bfloat16 if has else torch.float32)
 
 
 def write(path: Path, pixels: np.ndarray, pixel_size: float) -> Path:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
+from cryosparc_tool.data.power import RatedPicks
 from relion_ganpick.core.picks import Picks
 
 COORDINATE = st.floats(-50, 500, width=32)
@@ -27,6 +28,23 @@ def test_no_picks_are_empty_and_stay_so() -> None:
     assert len(none) == 0
     assert none.xy.shape == (0, 2)
     assert len(none.above(0).inside(0, 0, 9, 9).sorted().thinned(3).rounded()) == 0
+
+
+def test_picks_are_equal_when_all_their_numbers_are() -> None:
+    picks = made([(1, 1, 0.2), (2, 2, 0.5)])
+    assert picks == made([(1, 1, 0.2), (2, 2, 0.5)])
+    assert Picks.none() == Picks.none()
+    for other in ([(1, 1, 0.2)], [(1, 1, 0.2), (2, 2, 0.6)], [(1, 1, 0.2), (2, 3, 0.5)], [(0, 1, 0.2), (2, 2, 0.5)]):
+        assert picks != made(other)
+    assert picks != rows_of(picks)
+
+
+def test_picks_with_power_are_other_picks() -> None:
+    picks = made([(1, 1, 0.2), (2, 2, 0.5)])
+    rated = RatedPicks(picks.x, picks.y, picks.score, np.array([1.0, 2.0]))
+    assert rated == RatedPicks(picks.x, picks.y, picks.score, np.array([1.0, 2.0]))
+    assert rated != RatedPicks(picks.x, picks.y, picks.score, np.array([1.0, 3.0]))
+    assert rated != picks
 
 
 def test_threshold_keeps_the_pick_that_equals_it() -> None:

@@ -11,7 +11,7 @@ from pipeliner_project import NODE_TYPE, in_project
 
 from relion_ganpick.adaptation.options import AdaptOptions
 from relion_ganpick.core.options import options_of
-from relion_ganpick.core.settings import PickSettings, RunSettings
+from relion_ganpick.core.settings import PickRequest, RunSettings
 
 pytest.importorskip("pipeliner")
 pytestmark = pytest.mark.pipeliner
@@ -40,7 +40,7 @@ def test_form_shows_every_setting_in_the_settings_own_words(tmp_path: Path) -> N
         }))
         """,
     )
-    for settings in (PickSettings, RunSettings, AdaptOptions):
+    for settings in (PickRequest, RunSettings, AdaptOptions):
         for name, option in options_of(settings).items():
             if name == "j":
                 assert form["nr_threads"][2] == 1
@@ -109,12 +109,12 @@ def test_unknown_diameter_is_a_word_in_the_form(tmp_path: Path) -> None:
 IMPOSSIBLE: list[tuple[dict[str, Any], str, str]] = [
     ({"diameter": ""}, "Particle diameter (A)", "This option is required"),
     ({"diameter": -5}, "Particle diameter (A)", "--diameter -5: give a positive number in Angstrom"),
-    ({"diameter": "wide"}, "Particle diameter (A)", "--diameter wide: give a positive number in Angstrom, or auto"),
+    ({"diameter": "wide"}, "Particle diameter (A)", "--diameter 'wide': give a number or auto"),
     ({"threshold": 1.5}, "Score threshold", "--threshold 1.5: a figure of merit lies between 0 and 1"),
     ({"edge_margin": -1}, "Edge margin (A)", "--edge_margin -1: give 0 or a positive number of Angstrom"),
     ({"erosion": 0}, "Erosion (px)", "--erosion 0: give a side of 1 (no erosion) to 99 pixels"),
     ({"gpu": "zero"}, "GPU", "--gpu zero: give the number of one GPU, as in --gpu 0"),
-    ({"adapt_most": 1}, "Adapt: micrographs", "--adapt_most 1: give at least 2, one of them to judge the adapted model"),
+    ({"adapt_most": 1}, "Adapt: micrographs", "--adapt_most 1: give at least 2, one of them to judge the result"),
     ({"overlays": -2}, "Overlays", "--overlays -2: give 0 or a positive number of pictures"),
 ]
 

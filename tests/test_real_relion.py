@@ -172,7 +172,7 @@ def test_command_of_the_form_is_understood(picked: Picked) -> None:
     given = f"{executable()} --o {job} --in_mics {picked.imported} --diameter {DIAMETER} --threshold  --overlays 1 --j 2"
     # RELION adds the last option because "relion_" stands in the executable's name.
     assert f"{given}  --pipeline_control {job}" in project.text(f"{job}note.txt")
-    assert "note: --threshold was given without a value: its default is used" in project.text(f"{job}run.out")
+    assert "note: --threshold has no value: its default is used" in project.text(f"{job}run.out")
     assert "2 threads" in project.text(f"{job}run.out")
     assert project.text(f"{job}run.err") == ""
     assert project.markers(job) == ["RELION_JOB_EXIT_SUCCESS"]
@@ -228,7 +228,7 @@ def test_abort_leaves_lists_of_what_is_finished(aborted: Aborted) -> None:
     assert aborted.listed == list(aborted.written)
     error = aborted.project.text(f"{aborted.job}run.err")
     assert "abort requested" in error
-    assert f"the lists name the {len(aborted.listed)} micrographs that are finished" in error
+    assert f"{len(aborted.listed)} micrographs are finished and kept" in error
 
 
 def test_continue_after_abort_picks_only_what_is_missing(aborted: Aborted) -> None:

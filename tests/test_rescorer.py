@@ -14,11 +14,12 @@ from scipy.special import logit
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import PARTICLE_PX
+from relion_ganpick.model.card import Card
 from relion_ganpick.model.describe import describe_networks
 from relion_ganpick.model.networks import UNetGenerator
 from relion_ganpick.model.rescorer import Judged, Rescorer, fit_rescorer
 from relion_ganpick.model.surroundings import N_FEATURES, RINGS, features_of
-from relion_ganpick.model.weights import Card, Model, load_model, save_model
+from relion_ganpick.model.weights import Model, load_model, save_model
 
 STRAIGHT: dict[str, list[float]] = {"raw": [0.0, 1.0], "score": [0.0, 1.0]}
 CARD = Card("m", "default", {"kind": "unet", "width": 4, "levels": 2, "outputs": 2}, {}, "", 0, {}, 0.5, STRAIGHT)

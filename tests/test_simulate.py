@@ -44,6 +44,17 @@ def test_project_holds_what_relion_and_people_need(project: Path) -> None:
     assert (content["diameter"], content["angpix"], content["seed"], content["settings"]["particles"]) == (180, 6, 5, 12)
 
 
+def test_real_structure_is_imaged_at_its_own_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--n", "1", "--width", "400", "--height", "300", "--angpix", "6", "--clean"]
+    assert main(["simulate", "--out", str(tmp_path / "p"), *small, "--kind", "6zu5"]) == 0
+    said = capsys.readouterr().out
+    assert "Structure of the Paranosema locustae ribosome" in said
+    diameter = json.loads((tmp_path / "p/project.json").read_text())["diameter"]
+    assert f"--diameter {diameter:g}" in said
+    assert 260 < diameter < 320
+    assert len(truth(tmp_path / "p", "mic001")) > 3
+
+
 def test_micrographs_are_float32_with_their_pixel_size(project: Path) -> None:
     with mrcfile.open(project / "Micrographs/mic001.mrc") as mrc:
         assert (mrc.data.shape, mrc.data.dtype) == ((200, 300), np.float32)
@@ -121,7 +132,7 @@ def test_full_folder_is_refused_and_left_alone(project: Path, capsys: pytest.Cap
     ("settings", "message"),
     [
         ({"n": 0}, "--n 0: give at least 1"),
-        ({"kind": "banana"}, "--kind banana: no such kind of molecule; give one of globule"),
+        ({"kind": "banana"}, "--kind banana: no such molecule; give a kind (globule"),
         ({"particles": 0}, "--particles 0: give at least 1"),
         ({"empty": 1.5}, "--empty 1.5: give a share"),
         ({"angpix": 0.0}, "--angpix 0: give a positive number"),

@@ -29,8 +29,9 @@ from relion_ganpick import Picker, tuned
 from relion_ganpick.cli import main
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.evaluate import evaluate
+from relion_ganpick.core.lines import listening
 from relion_ganpick.core.micrograph import Micrograph
-from relion_ganpick.core.settings import PickSettings
+from relion_ganpick.core.settings import PickRequest, PickSettings
 from relion_ganpick.picking import working_diameter
 from relion_ganpick.picking.diameter_record import WORKING_DIAMETER_FILE
 from relion_ganpick.picking.stream import Task
@@ -151,7 +152,7 @@ def test_full_micrographs_decide_sooner(micrograph: Micrograph, monkeypatch: pyt
 def test_a_wrong_diameter_is_made_up_for(scene: Scene, micrograph: Micrograph, wrong: float) -> None:
     given = picker(wrong * TRUE, min_distance=TRUE / 2)
     better = tuned(given, [micrograph])
-    assert 0.75 < better.settings.working_diameter_angstrom / given.settings.diameter_angstrom * wrong < 1.2
+    assert 0.75 < better.settings.working_diameter_angstrom / given.settings.diameter * wrong < 1.2
     f1 = [evaluate([(each.pick(micrograph), scene.centres, TRUE / PIXEL_SIZE / 4)]).f1 for each in (given, better)]
     assert f1[1] > f1[0] + 0.05
     assert f1[1] > 0.7
@@ -168,7 +169,7 @@ def test_distances_and_margins_follow_the_diameter_that_was_given(micrograph: Mi
 
 
 def test_picker_without_a_choice_assumes_the_diameter_given(micrograph: Micrograph) -> None:
-    alike = [picker(TRUE, working_diameter=value).pick(micrograph) for value in ("auto", TRUE)]
+    alike = [picker(TRUE, working_diameter=value).pick(micrograph) for value in (None, TRUE)]
     np.testing.assert_array_equal(alike[0].xy, alike[1].xy)
     other = picker(TRUE, working_diameter=0.8 * TRUE).pick(micrograph)
     assert len(other) != len(alike[0]) or not np.array_equal(other.xy, alike[0].xy)
@@ -183,12 +184,13 @@ def test_a_number_and_the_papers_model_are_left_alone(micrograph: Micrograph) ->
     assert with_working_diameter(paper, []) is paper
 
 
-@pytest.mark.parametrize("value", ["wide", 0.0, -3.0])
-def test_what_is_no_diameter_is_refused(value: float | str) -> None:
-    with pytest.raises(
-        GanpickError, match=f"--working_diameter {value if isinstance(value, str) else f'{value:g}'}: give a positive"
-    ):
-        PickSettings(diameter=TRUE, working_diameter=value)
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [("wide", "'wide': give a number or auto"), (0.0, "0: give a positive"), (-3.0, "-3: give a positive")],
+)
+def test_what_is_no_diameter_is_refused(value: float | str, message: str) -> None:
+    with pytest.raises(GanpickError, match=f"`working_diameter` {message}"):
+        PickRequest(diameter=TRUE, working_diameter=value)
 
 
 def test_micrographs_that_cannot_be_used_are_passed_over(tmp_path: Path) -> None:
@@ -198,12 +200,14 @@ def test_micrographs_that_cannot_be_used_are_passed_over(tmp_path: Path) -> None
     good = Task(NAMES[0], project / NAMES[0])
     lines: list[str] = []
     given = picker(DIAMETER)
-    assert with_working_diameter(given, tasks, tmp_path, lines.append) is given
+    with listening(lines.append, lines.append):
+        assert with_working_diameter(given, tasks, tmp_path) is given
     assert lines == []
     assert not (tmp_path / WORKING_DIAMETER_FILE).exists()
-    chosen = [with_working_diameter(given, each, None, lines.append).settings for each in ([*tasks, good], [good])]
+    with listening(lines.append, lines.append):
+        chosen = [with_working_diameter(given, each).settings for each in ([*tasks, good], [good])]
     assert chosen[0] == chosen[1]
-    assert chosen[0].working_diameter != "auto"
+    assert chosen[0].working_diameter is not None
     assert len(set(lines)) == 1
     assert " in 1 micrographs" in lines[0]
 
@@ -213,7 +217,8 @@ def test_where_there_is_nothing_yet_nothing_is_settled(tmp_path: Path, monkeypat
     task = Task(NAMES[0], project / NAMES[0])
     monkeypatch.setattr(working_diameter, "expected_particles", lambda _, __, assumed: np.full(len(assumed), 2.0))
     lines: list[str] = []
-    assert with_working_diameter(picker(DIAMETER), [task], tmp_path, lines.append).settings.working_diameter == DIAMETER
+    with listening(lines.append, lines.append):
+        assert with_working_diameter(picker(DIAMETER), [task], tmp_path).settings.working_diameter == DIAMETER
     assert lines == [f"working diameter {DIAMETER:g} A as given: 2 particles expected in 1 micrographs"]
     assert not (tmp_path / WORKING_DIAMETER_FILE).exists()
 
@@ -270,7 +275,7 @@ def test_continue_keeps_the_choice(job: tuple[Path, Ended]) -> None:
     write_star(project / MICROGRAPHS_STAR, NAMES)
     ended = run_here(project, *words())
     assert (ended.status, markers(project)) == (0, SUCCEEDED)
-    kept = f"working diameter {found['angstrom']:g} A, as chosen before (delete {JOB}{WORKING_DIAMETER_FILE} to choose it anew)"
+    kept = f"working diameter {found['angstrom']:g} A, as chosen before (delete {JOB}{WORKING_DIAMETER_FILE} to choose it again)"
     assert kept in ended.out
     assert re.findall(r"^\[\d/3\] (\S+):", ended.out, re.MULTILINE) == [NAMES[2]]
     after = snapshot(project)
@@ -290,12 +295,13 @@ def test_another_diameter_needs_another_choice(job: tuple[Path, Ended]) -> None:
 def test_another_pixel_size_needs_another_choice(tmp_path: Path) -> None:
     project = make_project(tmp_path, 1)
     tasks, lines = [Task(NAMES[0], project / NAMES[0])], []
-    first = with_working_diameter(picker(GIVEN), tasks, tmp_path, lines.append, pixel_size=2.0)
-    again = with_working_diameter(picker(GIVEN), [], tmp_path, lines.append, pixel_size=2.0)
+    with listening(lines.append, lines.append):
+        first = with_working_diameter(picker(GIVEN), tasks, tmp_path, pixel_size=2.0)
+        again = with_working_diameter(picker(GIVEN), [], tmp_path, pixel_size=2.0)
     assert again.settings == first.settings
     assert "as chosen before" in lines[-1]
-    other = with_working_diameter(picker(GIVEN), [], tmp_path, lines.append, pixel_size=1.0)
-    assert other.settings.working_diameter == "auto"
+    other = with_working_diameter(picker(GIVEN), [], tmp_path, pixel_size=1.0)
+    assert other.settings.working_diameter is None
 
 
 def test_pick_command_leaves_no_choice_of_an_earlier_run(tmp_path: Path) -> None:
@@ -313,4 +319,4 @@ def test_damaged_record_is_named(job: tuple[Path, Ended], tmp_path: Path) -> Non
         (project / JOB / WORKING_DIAMETER_FILE).write_text(content)
         ended = run_here(project, *words())
         assert (ended.status, markers(project)) == (1, FAILED)
-        assert f"{JOB}{WORKING_DIAMETER_FILE}: damaged; delete it to choose the working diameter anew" in ended.err
+        assert f"{JOB}{WORKING_DIAMETER_FILE}: damaged; delete it to choose the working diameter again" in ended.err

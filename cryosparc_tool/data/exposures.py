@@ -62,10 +62,10 @@ def choose_output(outputs: Sequence[SourceOutput], job: str, wanted: str | None)
     if wanted is not None:
         named = [each for each in outputs if each.name == wanted]
         if not named:
-            raise GanpickError(f"--output {wanted}: {job} has no such output; its outputs: {there}")
+            raise GanpickError(f"`output` {wanted}: {job} has no such output; its outputs: {there}")
         problem = _problem(named[0])
         if problem:
-            raise GanpickError(f"--output {wanted} of {job} {problem}; its outputs: {there}")
+            raise GanpickError(f"`output` {wanted} of {job} {problem}; its outputs: {there}")
         return wanted
     usable = [each for each in outputs if not _problem(each)]
     filled = [each for each in usable if each.n_items != 0] or usable
@@ -76,7 +76,7 @@ def choose_output(outputs: Sequence[SourceOutput], job: str, wanted: str | None)
             f"(Patch Motion, Patch CTF, Curate Exposures, Import Micrographs); its outputs: {there}"
         )
     if len(best) > 1:
-        raise GanpickError(f"{job} has several outputs of exposures: give --output one of {', '.join(e.name for e in best)}")
+        raise GanpickError(f"{job} has several outputs of exposures: give `output` one of {', '.join(e.name for e in best)}")
     return best[0].name
 
 

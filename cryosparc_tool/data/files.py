@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -61,7 +61,7 @@ class MicrographFiles:
         """Bytes that the downloads are expected to take."""
         return sum(self._kept.values())
 
-    def paths(self, exposures: Sequence[Exposure]) -> Iterator[tuple[Exposure, Path | MissingError]]:
+    def paths(self, exposures: Iterable[Exposure]) -> Iterator[tuple[Exposure, Path | MissingError]]:
         """Yield each exposure with its file, or with the reason why there is none; downloads run a little ahead."""
         waiting: deque[tuple[Exposure, Path | Future[Path | MissingError]]] = deque()
         rest = iter(exposures)
@@ -99,7 +99,7 @@ class MicrographFiles:
             if server_code(error) in GONE:
                 return MissingError(f"{exposure.path}: neither on this machine nor on the server")
             if isinstance(error, OSError) and error.filename is not None:
-                raise GanpickError(f"{target}: cannot be written ({error.strerror}): give another --cache") from error
+                raise GanpickError(f"{target}: cannot be written ({error.strerror}): give another `cache`") from error
             raise
         self.downloaded += 1
         return target

@@ -67,8 +67,8 @@ class LocalResult:
         run = self._run()
         if run is None:
             raise GanpickError(
-                f"{self.folder / 'run.json'}: not there or not readable; --resume needs the results of the first run: give the "
-                "same --out (or change to the same folder), on a machine that sees it"
+                f"{self.folder / 'run.json'}: not there or not readable; `resume` needs the results of the first run: give the "
+                "same `out` (or change to the same folder), on a machine that sees it"
             )
         return run
 
@@ -129,7 +129,7 @@ class LocalResult:
         except FileNotFoundError:
             return None
         except (ValueError, EOFError) as error:
-            raise GanpickError(f"{path}: damaged ({error}); delete it, and --resume picks the micrograph again") from error
+            raise GanpickError(f"{path}: damaged ({error}); delete it, and `resume` picks the micrograph again") from error
         return RatedPicks(*columns.T)
 
     def has_scores(self, exposure: Exposure) -> bool:
@@ -188,4 +188,4 @@ def _parts(items: Sequence[tuple[Exposure, RatedPicks]]) -> Iterator[pd.DataFram
 
 
 def _not_writable(path: Path, error: OSError) -> GanpickError:
-    return GanpickError(f"{path}: cannot be written ({error.strerror or error}); free space or give another --out, then --resume")
+    return GanpickError(f"{path}: cannot be written ({error.strerror or error}); free space or give another `out`, then `resume`")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from relion_ganpick.core.picks import Picks
+from relion_ganpick.core.power import local_power
 from relion_ganpick.picking.picker import Picker, Prepared
 
 Column = NDArray[np.float64]
@@ -16,7 +16,7 @@ UNKNOWN = 1.0
 """Power of coordinates that were not picked by us: that of an average place."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RatedPicks(Picks):
     """Picks with their local power.
 
@@ -39,34 +39,6 @@ def rated(picks: Picks) -> RatedPicks:
     return picks if isinstance(picks, RatedPicks) else RatedPicks(picks.x, picks.y, picks.score, np.full(len(picks), UNKNOWN))
 
 
-def local_power(picture: NDArray[np.float32], x: Column, y: Column, diameter_px: float) -> Column:
-    """Mean square within a disc around points, over the mean square of the whole picture.
-
-    Parameters
-    ----------
-    picture
-        (h, w) float32, without the micrograph's slow background.
-    x, y
-        (n,) float64, pixels of the picture.
-    diameter_px
-        Diameter of the disc in pixels of the picture.
-
-    Returns
-    -------
-    (n,) float64.
-    """
-    square = np.square(picture - picture.mean(), dtype=np.float32)
-    radius = max(int(diameter_px / 2), 1)
-    steps = np.arange(-radius, radius + 1)
-    disc = (np.hypot(*np.meshgrid(steps, steps)) <= max(diameter_px / 2, 1)).astype(np.float32)
-    area = cv2.filter2D(np.ones_like(square), -1, disc, borderType=cv2.BORDER_CONSTANT)
-    mean = cv2.filter2D(square, -1, disc, borderType=cv2.BORDER_CONSTANT) / np.maximum(area, 1)
-    rows = np.clip(np.rint(y).astype(int), 0, picture.shape[0] - 1)
-    columns = np.clip(np.rint(x).astype(int), 0, picture.shape[1] - 1)
-    here = np.maximum(np.asarray(mean, float)[rows, columns], 0) / max(float(square.mean(dtype=float)), 1e-12)
-    return np.asarray(np.round(here, 4), float)
-
-
 class RatingPicker(Picker):
     """The picker, which also takes down the local power while the picture is at hand."""
 
@@ -75,5 +47,5 @@ class RatingPicker(Picker):
         picks = super().locate(prepared, marked)
         in_area = Picks(picks.x - prepared.area.left, picks.y - prepared.area.top, picks.score)
         at = prepared.scale.to_working(in_area)
-        diameter = self.settings.diameter_angstrom / prepared.pixel_size / float(np.mean(prepared.scale.factors))
+        diameter = self.settings.diameter / prepared.pixel_size / float(np.mean(prepared.scale.factors))
         return RatedPicks(picks.x, picks.y, picks.score, local_power(prepared.picture, at.x, at.y, diameter))

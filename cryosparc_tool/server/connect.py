@@ -97,7 +97,7 @@ def _address_from_environment() -> str:
         return os.environ["CRYOSPARC_BASE_URL"]
     if os.environ.get("CRYOSPARC_MASTER_HOSTNAME"):
         return f"http://{os.environ['CRYOSPARC_MASTER_HOSTNAME']}:{os.environ.get('CRYOSPARC_BASE_PORT') or client47.BASE_PORT}"
-    raise GanpickError("--url is missing: give the address that the browser shows, or set CRYOSPARC_BASE_URL")
+    raise GanpickError("`url` is missing: give the address that the browser shows, or set CRYOSPARC_BASE_URL")
 
 
 def _why(error: Exception, address: str, client: Version, console: Console) -> str:

@@ -78,7 +78,7 @@ def check_not_ended(job: ExternalJob) -> None:
             return  # the server cannot be asked now; the next look or the save will tell
         raise
     if status in ENDED or status == "building":
-        raise JobEndedError(f"{job.uid} is {status}: it was ended in CryoSPARC while picking went on")
+        raise JobEndedError(f"{job.uid} is {status}: somebody ended it in CryoSPARC")
 
 
 def _complete(job: ExternalJob, console: Console) -> None:
@@ -102,7 +102,7 @@ def _fail(job: ExternalJob, error: BaseException, console: Console) -> None:
             return
         console.complain(
             f"{job.uid} could not be marked as failed ({in_words(second)}): CryoSPARC may show it as running until "
-            f"--resume {job.uid} finishes it"
+            f"`resume` {job.uid} finishes it"
         )
 
 

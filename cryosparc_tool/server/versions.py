@@ -94,7 +94,7 @@ def explain_no_connection(url: str, client: Version) -> str:
         speaks_5 = False
     except (OSError, ValueError) as error:
         if not isinstance(error, ValueError):
-            return f"nobody answers at {url} ({getattr(error, 'reason', error)}): check --url, the network, and cryosparcm status"
+            return f"nobody answers at {url} ({getattr(error, 'reason', error)}): check `url`, the network, and cryosparcm status"
         speaks_5 = False
     if client.major == NEWEST_MAJOR and not speaks_5:
         return f"{url} is no CryoSPARC 5 server; if it is CryoSPARC 4.7: {_for_47()}"

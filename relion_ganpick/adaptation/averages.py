@@ -45,15 +45,33 @@ def class_averages(patches: Image, seed: int) -> Image:
         return patches
     rng = np.random.default_rng((seed, 2))
     patches = patches[rng.permutation(len(patches))[:MOST_PATCHES]]
+    n_classes = max(min(N_CLASSES, len(patches) // FEWEST_OF_CLASS), 1)
+    fitted, member = sorted_patches(patches, n_classes, N_ROUNDS, rng)
+    fade = _fade(patches.shape[1])
+    kept = [k for k in range(n_classes) if (member == k).sum() >= min(FEWEST_OF_CLASS, len(patches))] or [
+        int(np.bincount(member).argmax())
+    ]
+    return np.stack([_on_zero(fitted[member == k].mean(axis=0), fade) for k in kept])
+
+
+def sorted_patches(patches: Image, n_classes: int, rounds: int, rng: np.random.Generator) -> tuple[Image, NDArray[np.intp]]:
+    """Sort patches by what they look like, see `class_averages`.
+
+    Returns
+    -------
+    fitted
+        (n, s, s) float32, the patches turned and mirrored as fits their class best.
+    member
+        (n,) the class of each; some may stay empty.
+    """
     fade = _fade(patches.shape[1])
     turned = np.stack([[_turned(each, k) for k in range(2 * N_TURNS)] for each in patches])
     looks = turned * fade
     looks = (looks - looks.mean(axis=(2, 3), keepdims=True) * (fade > 0)).reshape(*turned.shape[:2], -1)
-    n_classes = max(min(N_CLASSES, len(patches) // FEWEST_OF_CLASS), 1)
     member = rng.integers(n_classes, size=len(patches))
     turn = np.zeros(len(patches), int)
     each = np.arange(len(patches))
-    for _ in range(N_ROUNDS):
+    for _ in range(rounds):
         means = np.stack(
             [
                 looks[each, turn][member == k].mean(axis=0) if (member == k).any() else looks[rng.integers(len(looks)), 0]
@@ -64,10 +82,32 @@ def class_averages(patches: Image, seed: int) -> Image:
         likeness = looks @ means.T
         best = likeness.reshape(len(looks), -1).argmax(axis=1)
         turn, member = best // n_classes, best % n_classes
-    kept = [k for k in range(n_classes) if (member == k).sum() >= min(FEWEST_OF_CLASS, len(patches))] or [
-        int(np.bincount(member).argmax())
-    ]
-    return np.stack([_on_zero(turned[each, turn][member == k].mean(axis=0), fade) for k in kept])
+    return turned[each, turn], member
+
+
+def nearest_average(patches: Image, averages: Image) -> NDArray[np.intp]:
+    """Find the average that each patch looks most like, turned and mirrored as fits best.
+
+    The averages are turned instead of the patches, which makes it fast for many patches.
+
+    Parameters
+    ----------
+    patches
+        (n, s, s) float32.
+    averages
+        (k, s, s) float32.
+
+    Returns
+    -------
+    (n,) numbers of averages.
+    """
+    fade = _fade(patches.shape[-1])
+    turned = np.stack([[_turned(each, k) for k in range(2 * N_TURNS)] for each in averages]) * fade
+    means = turned.reshape(len(averages) * 2 * N_TURNS, -1)
+    means = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+    looks = patches * fade
+    looks = (looks - looks.mean(axis=(1, 2), keepdims=True) * (fade > 0)).reshape(len(patches), -1)
+    return np.asarray((looks @ means.T).argmax(axis=1) // (2 * N_TURNS))
 
 
 def cut_out(picture: Image, centres: Points) -> Image:

@@ -6,6 +6,7 @@ what a job that goes on later does: the decision is on disk beside the adapted w
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,11 +30,13 @@ from relion_ganpick.adaptation.options import (
 )
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import read_micrograph
-from relion_ganpick.model.weights import Card, Model, load_model, save_model
+from relion_ganpick.model.card import Card
+from relion_ganpick.model.weights import Model, load_model, save_model
 from relion_ganpick.picking.picker import Picker
+from relion_ganpick.picking.stream import Task
 
 Image = NDArray[np.float32]
-Say = Callable[[str], None]
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -62,15 +65,15 @@ def spread(items: Sequence[T], most: int) -> list[T]:
     return [items[int(k * every)] for k in range(min(most, len(items)))]
 
 
-def prepared_pictures(picker: Picker, micrographs: Iterable[tuple[Path, float | None]], complain: Say) -> Iterator[Image]:
-    """Prepare the micrographs (file and Angstrom per pixel) that can be used; about each other one comes a line."""
-    for path, pixel_size in micrographs:
+def prepared_pictures(picker: Picker, tasks: Iterable[Task], level: int = logging.DEBUG) -> Iterator[Image]:
+    """Prepare the micrographs that can be used; each other one gets a line in the log, of the given level."""
+    for task in tasks:
         try:
-            yield picker.prepare(read_micrograph(path, pixel_size)).picture
+            yield picker.prepare(read_micrograph(task.path, task.pixel_size)).picture
         except GanpickError as error:
-            complain(str(error))
+            log.log(level, "%s", error)
         except (OSError, ValueError, MemoryError) as error:
-            complain(f"{path}: cannot be read ({error or type(error).__name__})")
+            log.log(level, "%s: cannot be read (%s)", task.path, error or type(error).__name__)
 
 
 def check_adaptable(card: Card) -> None:
@@ -83,7 +86,7 @@ def check_adaptable(card: Card) -> None:
     """
     if card.network["kind"] != "unet":
         raise GanpickError(
-            f"model {card.name} is of the paper's kind, which cannot be adapted: use it without --adapt, or take --model default"
+            f"model {card.name} cannot be adapted, as it is one of the paper's kind: leave out `adapt`, or give `model` default"
         )
 
 
@@ -93,7 +96,7 @@ def settings_of(rounds: int | None = None, steps: int | None = None, seed: int |
     return replace(AdaptSettings(), **{name: value for name, value in given.items() if value is not None})
 
 
-def adapted_model(picker: Picker, pictures: Iterable[Image], settings: AdaptSettings, folder: Path, say: Say) -> Path | None:
+def adapted_model(picker: Picker, pictures: Iterable[Image], settings: AdaptSettings, folder: Path) -> Path | None:
     """Adapt a picker's model to prepared pictures and write it with its card into a folder.
 
     Returns
@@ -105,16 +108,14 @@ def adapted_model(picker: Picker, pictures: Iterable[Image], settings: AdaptSett
     GanpickError
         If the pictures are too few, too small, or hold too few sure particles.
     """
-    adapted = adapt(picker.model, list(pictures), settings, picker.device, say)
+    adapted = adapt(picker.model, list(pictures), settings, picker.device)
     if adapted is None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
     return save_model(adapted, folder)
 
 
-def choose_model(
-    picker: Picker, job_micrographs: JobMicrographs, options: AdaptOptions, folder: Path, say: Say, complain: Say
-) -> Model:
+def choose_model(picker: Picker, job_micrographs: JobMicrographs, options: AdaptOptions, folder: Path) -> Model:
     """Find the model to pick with: the adapted one if it is better, else the picker's own.
 
     What was decided in ``folder`` for the same model, diameter, contrast, pixel size and options holds. Where it was
@@ -130,8 +131,6 @@ def choose_model(
         How to adapt.
     folder
         For the adapted weights, their card, and the decision.
-    say, complain
-        Take lines about the progress and about what is wrong.
 
     Raises
     ------
@@ -146,50 +145,50 @@ def choose_model(
     request = _request(picker, job_micrographs, options)
     before = read_decision(folder)
     if before is not None and before.request == request and (before.outcome != IMPOSSIBLE or before.micrographs == names):
-        found = _as_decided(before, picker.model, folder, complain)
+        found = _as_decided(before, picker.model, folder)
         if found is not None:
-            say(f"adapt: decided in an earlier run, and not again unless {folder / RECORD} is deleted: {before.text}")
+            log.info(f"adapt: decided in an earlier run (delete {folder / RECORD} to decide again): {before.text}")
             return found
     (folder / RECORD).unlink(missing_ok=True)
-    say(
+    log.info(
         f"adapt: model {picker.model.card.name} learns from {len(names)} of {len(job_micrographs.names)} micrographs, "
         "some minutes"
     )
     pictures = list(job_micrographs.read(chosen))
     try:
-        outcome = _decide(picker, pictures, options, folder, say)
+        outcome = _decide(picker, pictures, options, folder)
         lasting = outcome.outcome != IMPOSSIBLE or len(pictures) == len(names)
     except (MemoryError, RuntimeError) as error:
         if not _no_memory(error):
             raise
-        advice = "Continue with more of it or a smaller --adapt_most, or leave --adapt away"
-        outcome, lasting = _impossible(picker, "the memory is not enough for it", advice), False
+        advice = "Give the job more memory or a smaller `adapt_most` and press Continue, or leave out `adapt`"
+        outcome, lasting = _impossible(picker, "there is not enough memory", advice), False
     decision = replace(outcome, request=request, micrographs=names)
     if lasting:
         folder.mkdir(parents=True, exist_ok=True)
         write_decision(folder, decision)
     if decision.outcome == IMPOSSIBLE:
-        complain(f"WARNING: {decision.text}")
+        log.warning(decision.text)
     else:
-        say(f"adapt: {decision.text}")
+        log.info(f"adapt: {decision.text}")
     return load_model(str(folder / decision.model)) if decision.model else picker.model
 
 
-def _decide(picker: Picker, pictures: Iterable[Image], options: AdaptOptions, folder: Path, say: Say) -> Decision:
+def _decide(picker: Picker, pictures: Iterable[Image], options: AdaptOptions, folder: Path) -> Decision:
     """Adapt and judge; that it cannot be done is a decision as well."""
     try:
         settings = settings_of(options.adapt_rounds, options.adapt_steps)
-        path = adapted_model(picker, pictures, settings, folder, say)
+        path = adapted_model(picker, pictures, settings, folder)
     except GanpickError as error:
-        return _impossible(picker, str(error), "Give more micrographs and Continue, or leave --adapt away")
+        return _impossible(picker, str(error), "Give more micrographs and press Continue, or leave out `adapt`")
     if path is None:
-        text = f"the adapted model is no better by its own measure: model {picker.model.card.name} picks as it is"
+        text = f"the adapted model is no better: model {picker.model.card.name} picks as it is"
         return Decision(ORIGINAL, text, {})
-    return Decision(ADAPTED, f"the adapted model is better by its own measure and picks: {path}", {}, model=path.name)
+    return Decision(ADAPTED, f"the adapted model is better, and picks: {path}", {}, model=path.name)
 
 
 def _impossible(picker: Picker, reason: str, advice: str) -> Decision:
-    return Decision(IMPOSSIBLE, f"not adapted: {reason}; model {picker.model.card.name} picks as it is. {advice}", {})
+    return Decision(IMPOSSIBLE, f"not adapted: {reason}; model {picker.model.card.name} picks instead. {advice}", {})
 
 
 def _no_memory(error: Exception) -> bool:
@@ -197,14 +196,14 @@ def _no_memory(error: Exception) -> bool:
     return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)
 
 
-def _as_decided(decision: Decision, original: Model, folder: Path, complain: Say) -> Model | None:
+def _as_decided(decision: Decision, original: Model, folder: Path) -> Model | None:
     """Load the model of an earlier decision; None if it is damaged or has gone."""
     if decision.outcome != ADAPTED:
         return original
     try:
         return load_model(str(folder / decision.model))
     except GanpickError as error:
-        complain(f"WARNING: {error}; the model is adapted once more")
+        log.warning(f"{error}; the model is adapted again")
         return None
 
 
@@ -212,7 +211,7 @@ def _request(picker: Picker, job_micrographs: JobMicrographs, options: AdaptOpti
     """List all that decides what is learned, but for the choice of micrographs: a job may get more of them."""
     return {
         "model_sha256": picker.model.card.sha256,
-        "diameter": picker.settings.diameter_angstrom,
+        "diameter": picker.settings.diameter,
         "working_diameter": picker.settings.working_diameter_angstrom,
         "contrast": picker.settings.contrast,
         "pixel_size": job_micrographs.pixel_size,

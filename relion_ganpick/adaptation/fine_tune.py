@@ -11,17 +11,19 @@ better with themselves when those micrographs are turned.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from relion_ganpick.adaptation.averages import class_averages, pooled
 from relion_ganpick.adaptation.lessons import AdaptSettings, Lesson, lesson, lesson_batch, turned_mark
+from relion_ganpick.core.device import has_bfloat16
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.evaluate import evaluate
 from relion_ganpick.core.localize import peaks
@@ -29,8 +31,10 @@ from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.core.settings import MIN_DISTANCE_DIAMETERS
 from relion_ganpick.model.weights import Model
+from relion_ganpick.training.losses import cross_entropy_with_dice
 from relion_ganpick.training.validate import calibrate, calibrate_heights, figures_of, pick_held_out, reliability
 
+log = logging.getLogger(__name__)
 Image = NDArray[np.float32]
 
 FEWEST, FEWEST_SURE = 2, 50
@@ -43,7 +47,6 @@ def adapt(
     pictures: Sequence[Image],
     settings: AdaptSettings | None = None,
     device: torch.device | None = None,
-    say: Callable[[str], None] = print,
 ) -> Model | None:
     """Fine-tune a model on prepared micrographs of one particle.
 
@@ -57,8 +60,6 @@ def adapt(
         By default one round of 500 steps.
     device
         Where to train; the CPU by default.
-    say
-        Takes lines about the progress.
 
     Returns
     -------
@@ -70,9 +71,9 @@ def adapt(
         If there are too few micrographs or too few sure particles to learn from.
     """
     if model.card.network["kind"] != "unet":
-        raise GanpickError(f"model {model.card.name} is of the paper's kind, which cannot be adapted: take the default one")
+        raise GanpickError(f"model {model.card.name} cannot be adapted, as it is one of the paper's kind: give `model` default")
     settings, device = settings or AdaptSettings(), device or torch.device("cpu")
-    learned, judged = _split(_large_enough(pictures, settings, say), settings)
+    learned, judged = _split(_large_enough(pictures, settings), settings)
     generator = copy.deepcopy(model.generator).to(device).requires_grad_(True)
     current, n_scenes = replace(model, generator=generator), settings.calibration_scenes
     before = agreement(current, judged, device)
@@ -81,19 +82,20 @@ def adapt(
         n_sure = sum(len(each.centres) for each in lessons)
         if n_sure < max(FEWEST_SURE, FEWEST_PER_MICROGRAPH * len(learned)):
             raise GanpickError(
-                f"only {n_sure} sure particles in {len(learned)} micrographs, at least {FEWEST_SURE} and on average "
-                f"{FEWEST_PER_MICROGRAPH} on each are needed to adapt: give more and fuller micrographs, or check the diameter"
+                f"too few particles to learn from: {n_sure} sure ones in {len(learned)} micrographs, but at least {FEWEST_SURE} "
+                f"are needed, and {FEWEST_PER_MICROGRAPH} on each on average: give more and fuller micrographs, or check the "
+                "diameter"
             )
         shapes = class_averages(pooled([each.picture for each in lessons], [each.centres for each in lessons]), settings.seed)
         loss = _fine_tune(generator, lessons, shapes, settings, number, device)
-        say(f"adapt: round {number + 1} of {settings.rounds}: {n_sure} sure particles, loss {loss:.4f}")
+        log.info(f"adapt: round {number + 1} of {settings.rounds}: {n_sure} sure particles, loss {loss:.4f}")
         generator.eval()
         held_out = pick_held_out(generator, device, settings.seed, range(n_scenes))
         (calibration, threshold), heights = calibrate(held_out, model.rescorer), calibrate_heights(held_out)
         current = replace(current, card=replace(model.card, calibration=calibration, threshold=threshold, heights=heights))
     generator.requires_grad_(False)
     after = agreement(current, judged, device)
-    say(f"adapt: picks of turned micrographs agree to {before:.4f} before and {after:.4f} after ({len(judged)} held back)")
+    log.info(f"adapt: picks of turned micrographs agree to {before:.4f} before and {after:.4f} after ({len(judged)} held back)")
     if after < before + settings.least_gain:
         return None
     others = pick_held_out(generator, device, settings.seed, range(n_scenes, n_scenes + max(n_scenes // 2, 1)))
@@ -124,7 +126,7 @@ def agreement(model: Model, pictures: Sequence[Image], device: torch.device) -> 
     return evaluate(items).f1
 
 
-def _large_enough(pictures: Sequence[Image], settings: AdaptSettings, say: Callable[[str], None]) -> list[Image]:
+def _large_enough(pictures: Sequence[Image], settings: AdaptSettings) -> list[Image]:
     """Leave out pictures that hold no whole crop.
 
     Raises
@@ -139,15 +141,17 @@ def _large_enough(pictures: Sequence[Image], settings: AdaptSettings, say: Calla
         )
         if len(large) < FEWEST:
             raise GanpickError(
-                f"{small} across, too small to adapt to: at least two larger ones are needed, one of them to judge"
+                f"{small} across, too small to learn from: give at least two larger ones, one of them to judge the result"
             )
-        say(f"adapt: {small} across and left out")
+        log.info(f"adapt: {small} across, and are left out")
     return large
 
 
 def _split(pictures: Sequence[Image], settings: AdaptSettings) -> tuple[list[Image], list[Image]]:
     if len(pictures) < FEWEST:
-        raise GanpickError(f"{len(pictures)} micrographs are too few to adapt to: at least two are needed, one of them to judge")
+        raise GanpickError(
+            f"{len(pictures)} micrographs are too few to learn from: give at least two, one of them to judge the result"
+        )
     order = np.random.default_rng((settings.seed, 0)).permutation(len(pictures))
     n_judged = max(round(settings.held_back * len(pictures)), 1)
     return [pictures[k] for k in order[n_judged:]], [pictures[k] for k in order[:n_judged]]
@@ -159,7 +163,7 @@ def _fine_tune(
     """Update the generator on crops of the lessons and synthetic pairs; returns the mean loss of the last tenth."""
     generator.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(generator.parameters(), settings.learning_rate, (0.5, 0.999))
-    bfloat16 = device.type == "cuda" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    bfloat16 = has_bfloat16(device)
     losses = []
     for step in range(settings.steps):
         for group in optimiser.param_groups:
@@ -169,7 +173,7 @@ def _fine_tune(
         )
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             logits = generator(picture.contiguous(memory_format=torch.channels_last))
-        loss = _weighted_loss(logits[:, :1].float(), target[:, :1], weight)
+        loss = cross_entropy_with_dice(logits[:, :1].float(), target[:, :1], weight)
         if logits.shape[1] > 1:
             loss = loss + CONTAMINATION_WEIGHT * F.binary_cross_entropy_with_logits(logits[:, 1:].float(), target[:, 1:])
         optimiser.zero_grad(set_to_none=True)
@@ -178,11 +182,3 @@ def _fine_tune(
         optimiser.step()
         losses.append(loss.item())
     return float(np.mean(losses[-max(len(losses) // 10, 1) :]))
-
-
-def _weighted_loss(logits: Tensor, marker: Tensor, weight: Tensor) -> Tensor:
-    """Cross entropy plus 1 - Dice over the pixels that count."""
-    entropy = (F.binary_cross_entropy_with_logits(logits, marker, reduction="none") * weight).sum() / weight.sum().clamp(min=1)
-    probability = torch.sigmoid(logits) * weight
-    overlap = 2 * (probability * marker).sum() + 1
-    return entropy + 1 - overlap / (probability.sum() + (marker * weight).sum() + 1)

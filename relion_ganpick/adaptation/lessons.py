@@ -14,10 +14,10 @@ from relion_ganpick.adaptation.averages import free_places, paste
 from relion_ganpick.core.localize import MARKER_RADIUS, peaks
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.core.settings import MIN_DISTANCE_DIAMETERS
+from relion_ganpick.model.forward import mark
 from relion_ganpick.model.networks import CONTAMINATED
 from relion_ganpick.model.weights import Model
 from relion_ganpick.synthesis.pairs import make_batch, markers
-from relion_ganpick.training.validate import mark
 
 Image = NDArray[np.float32]
 
@@ -101,7 +101,7 @@ class Lesson:
 def turned_mark(generator: nn.Module, picture: Image, device: torch.device) -> list[Image]:
     """Mark a picture in four rotations, each turned back, 4 times (c, h, w) float32."""
     generator.eval()
-    turned = [mark(generator, np.ascontiguousarray(np.rot90(picture, k)), device) for k in range(4)]
+    turned = [mark(generator, np.ascontiguousarray(np.rot90(picture, k))[None], device)[0] for k in range(4)]
     return [np.rot90(marked, -k, axes=(1, 2)).copy() for k, marked in enumerate(turned)]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import write_atomic
-from relion_ganpick.core.options import option
+from relion_ganpick.core.options import check_kinds, option
 
 MOST_LEARNED_FROM = 24
 FEWEST_MICROGRAPHS = 2
@@ -37,24 +37,28 @@ class AdaptOptions:
     adapt: bool = option(
         False,
         "Adapt the model first",
-        "fit the model to this job's own micrographs, without labels, before picking",
+        "first fit the model to these micrographs, without labels; takes some minutes",
         bool,
         "main",
     )
     adapt_most: int = option(
-        MOST_LEARNED_FROM, "Adapt: micrographs", f"adapt: most micrographs to learn from (default: {MOST_LEARNED_FROM})", int
+        MOST_LEARNED_FROM,
+        "Adapt: micrographs",
+        f"for adapt: learn from at most so many micrographs (default: {MOST_LEARNED_FROM})",
+        int,
     )
-    adapt_rounds: int | None = option(None, "Adapt: rounds", "adapt: rounds of learning (default: 1)", int)
-    adapt_steps: int | None = option(None, "Adapt: steps", "adapt: updates in each round (default: 500)", int)
+    adapt_rounds: int | None = option(None, "Adapt: rounds", "for adapt: rounds of learning (default: 1)", int)
+    adapt_steps: int | None = option(None, "Adapt: steps", "for adapt: steps in each round (default: 500)", int)
 
     def __post_init__(self) -> None:
         """Check the values."""
+        check_kinds(self)
         if self.adapt_most < FEWEST_MICROGRAPHS:
-            raise GanpickError(f"--adapt_most {self.adapt_most}: give at least 2, one of them to judge the adapted model")
+            raise GanpickError(f"`adapt_most` {self.adapt_most}: give at least 2, one of them to judge the result")
         for name in ("adapt_rounds", "adapt_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise GanpickError(f"--{name} {value}: give at least 1")
+                raise GanpickError(f"`{name}` {value}: give at least 1")
 
 
 @dataclass(frozen=True)

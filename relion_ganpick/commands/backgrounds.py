@@ -60,8 +60,8 @@ def find_areas(files: Sequence[Path], diameters: tuple[int, int], picture: Path,
     cv2.imwrite(str(picture), np.vstack(rows) if rows else np.zeros((8, 8), np.uint8))
     if not found:
         raise GanpickError(
-            f"no area without particles was found in {len(files)} micrographs (smallest to largest particle: {diameters[0]} to "
-            f"{diameters[1]} pixels of 512): give more micrographs or another --shape_diameter, or leave --backgrounds away"
+            f"there is no area without particles in {len(files)} micrographs (smallest to largest particle: {diameters[0]} to "
+            f"{diameters[1]} pixels of 512): give more micrographs or another --shape_diameter, or leave out --backgrounds"
         )
     return [area.grey for area in found]
 
@@ -79,7 +79,7 @@ def locate_files(names: Iterable[str], star: Path) -> list[Path]:
         bases = (Path(), *star.absolute().parents)
         path = next((base / name for base in bases if (base / name).is_file()), None)
         if path is None:
-            raise GanpickError(f"{star}: names {name}, which is not there; call from the project's folder")
+            raise GanpickError(f"{star}: lists {name}, which is not there; run the command in the project's folder")
         files.append(path)
     return files
 

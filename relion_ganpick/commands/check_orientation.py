@@ -16,9 +16,9 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     """Add the subcommand and its arguments."""
     parser = subparsers.add_parser(
         "check-orientation",
-        help="find out whether coordinates are flipped against micrographs",
-        description="Find out which of the eight orientations of coordinates fits micrographs. The exit status is 0 if they "
-        "fit as they are, 1 if another orientation fits or none can be told.",
+        help="find out whether coordinates are flipped",
+        description="Find out whether coordinates are flipped or turned against their micrographs. "
+        "All eight orientations are tried. The exit status is 0 if the coordinates fit as they are, else 1.",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -26,7 +26,12 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     add("--coordinates", nargs="+", type=Path, required=True, metavar="PATH", help=".star, .csv or .cs files, or folders of them")
     add("--diameter", type=float, required=True, help="longest extent of the particle in Angstrom")
     add("--angpix", type=float, default=None, help="Angstrom per pixel (default: the micrograph's own)")
-    add("--contrast", choices=("dark", "bright"), default="dark", help="particles are dark or bright (default: dark)")
+    add(
+        "--contrast",
+        choices=("dark", "bright"),
+        default="dark",
+        help="are particles darker or brighter than the ice? (default: dark)",
+    )
     parser.set_defaults(run=run)
 
 

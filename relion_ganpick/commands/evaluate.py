@@ -27,9 +27,9 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     parser = subparsers.add_parser(
         "evaluate",
         help="compare picks with reference coordinates",
-        description="Precision, recall, F1 and average precision of picks, matched one to one and pooled over micrographs. "
-        "Coordinates come from STAR files (of one micrograph, of particles, RELION's list autopick.star), CSV files with "
-        "columns x and y, or folders of them, and belong together where the micrograph's name is the same.",
+        description="Compare picks with reference coordinates: precision, recall, F1 and average precision over all micrographs. "
+        "Coordinates are read from STAR files, CSV files with columns x and y, or folders of them. Picks and reference belong "
+        "together if the micrograph's name is the same.",
         allow_abbrev=False,
     )
     parser.add_argument("--picks", type=Path, nargs="+", required=True, metavar="PATH", help="folder or files with picks")
@@ -37,10 +37,10 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--diameter", type=float, required=True, help="longest extent of the particle in Angstrom")
     parser.add_argument("--angpix", type=float, required=True, help="Angstrom per pixel of the coordinates")
     parser.add_argument(
-        "--tolerance", type=float, default=0.25, help="largest distance of a right pick in diameters (default: 0.25)"
+        "--tolerance", type=float, default=0.25, help="how far off a right pick may be, in diameters (default: 0.25)"
     )
-    parser.add_argument("--threshold", type=float, help="smallest figure of merit that counts (default: every pick counts)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to a file")
+    parser.add_argument("--threshold", type=float, help="count picks with at least this figure of merit (default: all)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to this file")
     parser.set_defaults(run=run)
 
 
@@ -78,7 +78,7 @@ def _items(namespace: argparse.Namespace) -> Items:
         raise GanpickError(
             f"{picked[lost[0]].source}: no reference for micrograph {lost[0]}"
             + (f" (nor for {len(lost) - 1} others)" if len(lost) > 1 else "")
-            + "; add one to --truth (without rows if it holds no particle), or leave its picks away"
+            + "; add one to --truth (without rows if it holds no particle), or leave out its picks"
         )
     diameter_px = namespace.diameter / namespace.angpix
     items = {}

@@ -14,18 +14,18 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     """Add the subcommand and its actions."""
     parser = subparsers.add_parser(
         "models",
-        help="list, verify or show models",
-        description="List the models in the package, compare their files with the sums on their cards, or show a card.",
+        help="list the models, check their files, show a card",
+        description="List the models of the package, check that their files are whole, or show a model's card.",
         allow_abbrev=False,
     )
     parser.set_defaults(run=list_models)
     actions = parser.add_subparsers(title="actions", metavar="ACTION")
-    listing = actions.add_parser("list", help="one line for each model in the package (default)", allow_abbrev=False)
+    listing = actions.add_parser("list", help="one line for each model of the package (default)", allow_abbrev=False)
     listing.set_defaults(run=list_models)
-    verify = actions.add_parser("verify", help="compare weights with the sha256 on their cards", allow_abbrev=False)
+    verify = actions.add_parser("verify", help="check that the weights are those of their cards", allow_abbrev=False)
     verify.add_argument("paths", nargs="*", metavar="MODEL", help="more models: names, or paths of .safetensors files")
     verify.set_defaults(run=verify_models)
-    show = actions.add_parser("show", help="print a model's card and the figures of its networks", allow_abbrev=False)
+    show = actions.add_parser("show", help="print a model's card, and how large its networks are", allow_abbrev=False)
     show.add_argument("name", metavar="NAME", help="a model's name, or the path of a .safetensors file")
     show.set_defaults(run=show_model)
 

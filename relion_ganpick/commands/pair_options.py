@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from relion_ganpick.synthesis.pair_settings import PairSettings
 
 PAIR_TEXTS = {
-    "pairs": "number of synthetic pairs",
-    "size": "side of the synthetic pictures in pixels",
-    "shape_diameter": "range of the shapes' side in pixels of 512 x 512",
-    "shape_number": "range of the number of shapes on a picture",
-    "walk_length": "range of the steps of a shape's random walk (Algorithm 1)",
-    "fade": "range of the factor that a shape is multiplied by before it is subtracted (Algorithm 2)",
+    "pairs": "number of training pairs",
+    "size": "side of the pictures in pixels",
+    "shape_diameter": "smallest and largest side of a shape, in pixels of 512 x 512",
+    "shape_number": "smallest and largest number of shapes on a picture",
+    "walk_length": "fewest and most steps of a shape's random walk (Algorithm 1)",
+    "fade": "smallest and largest factor by which a shape is faded (Algorithm 2)",
     "marker_size": "side of the black markers in pixels",
-    "noise_spread": "range of the spread of a background of pure noise in grey values",
-    "noise_colour": "range of the exponent with which a background of pure noise falls with the frequency",
-    "smoothing": "range of the smoothing of shapes and of a background of pure noise in pixels",
+    "noise_spread": "smallest and largest spread of the noise, in grey values",
+    "noise_colour": "how fast the noise falls with the frequency: smallest and largest exponent",
+    "smoothing": "smallest and largest smoothing of shapes and noise, in pixels",
 }
-BACKGROUNDS = "micrographs STAR file, whose areas without particles become backgrounds; pure noise without it"
+BACKGROUNDS = "micrographs STAR file: areas without particles become backgrounds (default: pure noise)"
 
 
 def add_setting(parser: argparse._ArgumentGroup, name: str, text: str, defaults: Mapping[str, Any]) -> None:

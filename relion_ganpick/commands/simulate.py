@@ -17,9 +17,9 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     """Add the subcommand and its arguments."""
     parser = subparsers.add_parser(
         "simulate",
-        help="make a RELION project of synthetic micrographs with known particles",
-        description="Make a RELION project of synthetic micrographs of one molecule, with the true coordinates in DIR/truth; "
-        "or, with --preset paper, the paper's training pairs as PNG files in DIR/input and DIR/truth.",
+        help="make a RELION project of simulated micrographs with known particles",
+        description="Make a RELION project of simulated micrographs of one molecule. The true coordinates are in DIR/truth. "
+        "With --preset paper: make the paper's training pairs, as PNG files in DIR/input and DIR/truth.",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -30,12 +30,23 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     add("--width", type=int, default=absent, help="width in pixels (default: 1024)")
     add("--height", type=int, default=absent, help="height in pixels (default: 1024)")
     add("--angpix", type=float, default=absent, help="Angstrom per pixel (default: 3)")
-    add("--diameter", type=float, default=absent, help="longest extent of the particle in Angstrom (default: 180)")
-    add("--seed", type=int, default=absent, help="the same seed gives the same project (default: 1)")
-    add("--kind", default=absent, help="kind of molecule, such as globule, rod, membrane or random (default: dihedral)")
-    add("--particles", type=int, default=absent, help="particles per micrograph, about (default: a fifth of the area)")
+    add(
+        "--diameter",
+        type=float,
+        default=absent,
+        help="longest extent of the particle in Angstrom (default: 180, or the structure's own)",
+    )
+    add("--seed", type=int, default=absent, help="number that random choices start from (default: 1)")
+    add(
+        "--kind",
+        default=absent,
+        help="molecule: a kind such as globule, rod, membrane or random, or a real structure such as 6zu5 (default: dihedral)",
+    )
+    add(
+        "--particles", type=int, default=absent, help="about so many particles per micrograph (default: they cover a fifth of it)"
+    )
     add("--empty", type=float, default=absent, help="share of the micrographs without particles, 0 to 1 (default: 0)")
-    add("--clean", action="store_true", default=absent, help="leave ice, carbon, debris and other contamination out")
+    add("--clean", action="store_true", default=absent, help="no ice, carbon, debris or other contamination")
     pairs = parser.add_argument_group("preset paper")
     for name, text in PAIR_TEXTS.items():
         if name != "pairs":
@@ -50,7 +61,7 @@ def run(namespace: argparse.Namespace) -> int:
     others = PROJECT_ONLY if namespace.preset == "paper" else (*PAIR_TEXTS, "backgrounds")
     strange = next((name for name in others if name in given), None)
     if strange is not None:
-        raise GanpickError(f"--{strange} is no option of --preset {namespace.preset}: leave it away")
+        raise GanpickError(f"--{strange} is no option of --preset {namespace.preset}: leave it out")
     return _pairs(namespace) if namespace.preset == "paper" else _project(namespace)
 
 
@@ -71,9 +82,15 @@ def _pairs(namespace: argparse.Namespace) -> int:
 
 def _project(namespace: argparse.Namespace) -> int:
     from relion_ganpick.relion.project import ProjectSettings, write_project
+    from relion_ganpick.synthesis.structures import structure, structure_names
 
-    given = vars(namespace)
+    given = dict(vars(namespace))
+    if "diameter" not in given and given.get("kind") in structure_names():
+        given["diameter"] = round(structure(given["kind"]).diameter)
     settings = ProjectSettings(**{each.name: given[each.name] for each in fields(ProjectSettings) if each.name in given})
+    if settings.kind in structure_names():
+        shown = structure(settings.kind)
+        print(f"{settings.kind}: {shown.title} (Protein Data Bank, {shown.authors})", flush=True)
     out = namespace.out
     for path, n_particles in write_project(settings, out):
         print(f"{path}: {n_particles} particles", flush=True)

@@ -20,30 +20,31 @@ if TYPE_CHECKING:
 
 TEXTS = {
     "width": "channels of the generator's first level",
-    "levels": "number of times the generator halves the picture",
+    "levels": "how often the generator halves the picture",
     "discriminator_width": "channels of the discriminator's first convolution",
-    "steps": "number of updates of each network",
+    "steps": "number of training steps",
     "epochs": "how often every pair is shown",
-    "batch": "pairs per update",
+    "batch": "pictures per step",
     "crop": "side of the training pictures in pixels",
-    "learning_rate": "learning rate of the generator at its highest; paper: of both networks",
+    "learning_rate": "highest learning rate of the generator; preset paper: of both networks",
     "discriminator_learning_rate": "learning rate of the discriminator",
     "beta1": "first moment of Adam",
     "adversarial_loss": f"{', '.join(ADVERSARIAL_LOSSES[:-1])} or {ADVERSARIAL_LOSSES[-1]} (equations 1, or 2, 3 and 5)",
     "adversarial_weight": "weight of the adversarial loss, w1 of equation 6",
     "l1_weight": "weight of the L1 loss, w2 of equation 6",
-    "entropy_weight": "weight of the cross entropy that calibrates the figure of merit",
-    "contamination_weight": "weight of the second output's loss, which learns where contamination is; 0: no second output",
-    "average": "decay per step of the average of the weights, which is what is saved",
-    "dropout": "share of the values that the first decoding layers drop in training",
+    "entropy_weight": "weight of the cross entropy, which keeps marks between 0 and 1",
+    "contamination_weight": "weight of the second output, which marks contamination; 0: no second output",
+    "average": "how slowly the averaged weights follow the training, 0 to 1; the averaged ones are saved",
+    "dropout": "share of values that the first decoding layers drop in training",
     "backgrounds": BACKGROUNDS,
-    "validate_every": "steps between validations and checkpoints",
-    "validation_scenes": "number of held-out scenes",
-    "calibration_scenes": "number of further held-out scenes that rescorer and figure of merit are fitted to",
-    "rescorers": "networks that judge candidates beside each other, whose log odds are averaged; 0: none",
-    "validation_pairs": "number of held-out pairs",
-    "seed": "names all random streams",
-    "scene": "what the synthetic micrographs hold",
+    "validate_every": "validate and save a checkpoint every so many steps",
+    "validation_scenes": "number of simulated micrographs to validate with",
+    "calibration_scenes": "number of simulated micrographs to which the rescorer and the figure of merit are fitted",
+    "rescorers": "number of small networks that judge all candidates together; 0: none",
+    "validation_pairs": "number of pairs to validate with",
+    "seed": "number that random choices start from",
+    "init": "name or path of a model whose generator training starts from (default: random weights)",
+    "scene": "what the simulated micrographs hold",
     **PAIR_TEXTS,
 }
 COUNTS = ("steps", "epochs", "batch", "validate_every", "validation_scenes", "calibration_scenes", "validation_pairs")
@@ -55,16 +56,22 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     """Add the subcommand and one argument for every training setting."""
     parser = subparsers.add_parser(
         "train",
-        help="train a model on synthetic micrographs",
-        description="Train a model on synthetic micrographs; weights and card go to DIR/<preset>.safetensors and .json.",
+        help="train a model on simulated micrographs",
+        description="Train a model on simulated micrographs. "
+        "The result is DIR/<preset>.safetensors and its card, DIR/<preset>.json.",
         allow_abbrev=False,
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for checkpoint, log and weights")
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="default", help="recipe (default: default)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR")
     parser.add_argument(
-        "--workers", type=int, default=1, help="default preset: processes that make pictures, 0 for none (default: 1)"
+        "--preset", choices=sorted(PRESETS), default="default", help="what to train: our method or the paper's (default: default)"
+    )
+    parser.add_argument("--device", default="auto", help="where to compute: auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--resume", action="store_true", help="go on with the training that was stopped in DIR")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        help="processes that simulate pictures meanwhile; 0 for none; preset default only (default: 1)",
     )
     settings = parser.add_argument_group("settings, in place of the preset's")
     for name, text in TEXTS.items():
@@ -82,7 +89,7 @@ def run(namespace: argparse.Namespace) -> int:
     _check(settings, namespace.workers)
     checkpoint: Path = namespace.out / "checkpoint.pt"
     if checkpoint.exists() and not namespace.resume:
-        raise GanpickError(f"{checkpoint}: a training run is already here; give --resume to go on with it, or another --out")
+        raise GanpickError(f"{checkpoint}: there is a training run already; give --resume to go on with it, or another --out")
 
     from relion_ganpick.core.device import find_device
     from relion_ganpick.training.train import Trainer
@@ -114,7 +121,7 @@ def _settings(namespace: argparse.Namespace) -> TrainSettings | PaperSettings:
     for name in changes:
         if name not in _names(preset):
             known = [other for other, each in PRESETS.items() if name in _names(each)]
-            raise GanpickError(f"--{name} is no setting of preset {namespace.preset}, but of {', '.join(known)}: leave it away")
+            raise GanpickError(f"--{name} is no setting of preset {namespace.preset}, but of {', '.join(known)}: leave it out")
     if "scene" in changes:
         changes["scene"] = read_scene(changes["scene"])
     return replace(preset, **changes)
@@ -128,10 +135,11 @@ def _trainer(
     settings: TrainSettings | PaperSettings, namespace: argparse.Namespace, device: torch.device
 ) -> Trainer | PaperTrainer:
     """Set up the run; the paper's is in float32, as its layers normalise by very few values."""
+    from relion_ganpick.core.device import has_bfloat16
     from relion_ganpick.training.paper_train import PaperTrainer
     from relion_ganpick.training.train import Trainer
 
-    bfloat16 = isinstance(settings, TrainSettings) and _has_bfloat16(device)
+    bfloat16 = isinstance(settings, TrainSettings) and has_bfloat16(device)
     print(f"device {device}, {'bfloat16' if bfloat16 else 'float32'}", flush=True)
     if isinstance(settings, TrainSettings):
         return Trainer(settings, namespace.out, device, bfloat16)
@@ -164,12 +172,3 @@ def _check(settings: TrainSettings | PaperSettings, workers: int) -> None:
             )
     if workers < 0:
         raise GanpickError(f"--workers {workers}: give 0 or a positive number of processes")
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 faster than in float32."""
-    import torch
-
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

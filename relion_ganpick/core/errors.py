@@ -1,5 +1,20 @@
-"""The one exception whose message is meant for users."""
+"""The one exception whose message is meant for users, and how such messages name options."""
+
+from __future__ import annotations
+
+import re
+
+_PARAMETER = re.compile(r"`([a-z]\w*)`")
 
 
 class GanpickError(Exception):
-    """Something that the user can mend; the message names the file, the value and the way out."""
+    """Something that the user can mend; the message names the file, the value and the way out.
+
+    A message names an option as the parameter that it is in Python, in backticks: `threshold`. Command lines show it as the
+    flag that it is there, by `in_flags`.
+    """
+
+
+def in_flags(text: str) -> str:
+    """Name options as on a command line: `threshold` in backticks becomes --threshold."""
+    return _PARAMETER.sub(r"--\1", text)

@@ -116,7 +116,7 @@ def _named_errors(path: Path, expected: tuple[type[Exception], ...]) -> Iterator
         if isinstance(error, OSError) and error.strerror:
             raise GanpickError(f"{path}: cannot be read ({error.strerror}); check the file and its permissions") from error
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise GanpickError(f"{path}: damaged, or of a kind that cannot be decoded ({reason}); {AGAIN}") from error
+        raise GanpickError(f"{path}: damaged, or of a kind that cannot be read ({reason}); {AGAIN}") from error
 
 
 def _is_tiff(path: Path) -> bool:
@@ -144,11 +144,11 @@ def _check_shape(height: int, width: int, path: Path) -> None:
 
 
 def _truncated(path: Path, needed: int, found: int) -> GanpickError:
-    return GanpickError(f"{path}: truncated: its header promises {needed} bytes, {found} are there; {AGAIN}")
+    return GanpickError(f"{path}: truncated: {found} bytes, but its header says {needed}; {AGAIN}")
 
 
 def _stack(path: Path, sections: int) -> GanpickError:
-    return GanpickError(f"{path}: a stack or movie of {sections} sections; motion-corrected averages of one section are needed")
+    return GanpickError(f"{path}: a stack or movie of {sections} sections; give the motion-corrected micrograph")
 
 
 # MRC

@@ -101,13 +101,13 @@ def verdict(fits: Sequence[Fit]) -> tuple[str | None, str]:
     """Choose the orientation that fits, if one is clearly ahead; returns its name and a sentence."""
     known = sorted((each.deviation, each.name) for each in fits if each.deviation is not None)
     if not known or known[-1][0] < CLEAR:
-        return None, "no orientation fits: are these the right micrographs, --diameter and --contrast?"
+        return None, "no orientation fits: are these the right micrographs, `diameter` and `contrast`?"
     if len(known) > 1 and known[-1][0] - known[-2][0] < MARGIN:
         return None, f"'{known[-1][1]}' and '{known[-2][1]}' fit about equally: give more micrographs"
     best = known[-1][1]
     if best == "as they are":
         return best, "they fit as they are"
-    hint = "; cryosparc_ganpick --coordinates takes them with --flip_y" if best == "y flipped" else ""
+    hint = "; cryosparc_ganpick `coordinates` takes them with `flip_y`" if best == "y flipped" else ""
     return best, f"they are {best}: (x, y) belongs to {ORIENTATIONS[best][0]} of the file, w pixels wide and h high{hint}"
 
 

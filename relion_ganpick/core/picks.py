@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ def counts_above(scores: NDArray[np.float64]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Picks:
-    """Particle centres on one picture, best first.
+    """Particle centres on one picture, best first; two of them are equal when all their numbers are.
 
     Attributes
     ----------
@@ -39,6 +39,13 @@ class Picks:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(np.array_equal(getattr(self, each.name), getattr(other, each.name)) for each in fields(self))
+
+    __hash__ = None  # type: ignore[assignment]  # arrays can change
 
     @property
     def xy(self) -> NDArray[np.float64]:

@@ -1,11 +1,17 @@
-"""Settings of a picking run, each in one place: command lines, cards and the pipeliner job are filled from here."""
+"""Settings of a picking run, each in one place: command lines, cards and the pipeliner job are filled from here.
+
+What a user asks for (`PickRequest`: a diameter may be "auto") and what a picker needs (`PickSettings`: numbers) are two types.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import numbers
+import re
+from dataclasses import dataclass, fields
+from typing import Any
 
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.options import option
+from relion_ganpick.core.options import check_kinds, option
 
 MIN_DISTANCE_DIAMETERS = 0.5
 EDGE_MARGIN_DIAMETERS = 0.125
@@ -13,18 +19,12 @@ LARGEST_EROSION = 99
 AUTO = "auto"
 
 
-@dataclass(frozen=True)
-class PickSettings:
-    """What decides which picks come out.
+@dataclass(frozen=True, kw_only=True)
+class PickOptions:
+    """What is the same in a user's request and in a picker's settings.
 
     Attributes
     ----------
-    diameter
-        Longest extent of the particle in Angstrom; "auto" where it is to be estimated (`picking.auto_diameter`) before a
-        `Picker` is made.
-    working_diameter
-        Diameter in Angstrom that the network is to take the particle's for; "auto" where it is to be chosen
-        (`picking.working_diameter`) before a `Picker` is made, which else takes ``diameter``.
     threshold
         Smallest figure of merit of a pick, in [0, 1]; None takes the one on the model's card.
     min_distance
@@ -41,25 +41,8 @@ class PickSettings:
         The four quantities of Algorithm 3, see `core.localize.RegionSettings`; without effect on peaks.
     """
 
-    diameter: float | str | None = option(
-        None,
-        "Particle diameter (A)",
-        "longest extent of the particle in Angstrom, or auto to estimate it from the micrographs",
-        float,
-        "main",
-        word=AUTO,
-    )
-    working_diameter: float | str = option(
-        AUTO,
-        "Working diameter (A)",
-        "diameter in Angstrom that the network takes the particle's for; auto tries some around the given one on a few "
-        "micrographs and takes that at which most particles are expected",
-        float,
-        "advanced",
-        word=AUTO,
-    )
     threshold: float | None = option(
-        None, "Score threshold", "smallest figure of merit of a pick, 0 to 1 (default: the model's own)", float, "main"
+        None, "Score threshold", "keep picks with at least this figure of merit, 0 to 1 (default: the model's own)", float, "main"
     )
     min_distance: float | None = option(
         None, "Minimum distance (A)", "smallest distance between two picks in Angstrom (default: half the diameter)", float
@@ -70,12 +53,14 @@ class PickSettings:
         "smallest distance of a pick from the image's edge in Angstrom (default: an eighth of the diameter)",
         float,
     )
-    contrast: str = option("dark", "Particle contrast", "particles are dark or bright", str, "advanced", ("dark", "bright"))
-    model: str = option("default", "Model", "name of a model in the package, or path of a .safetensors file", str, "main")
+    contrast: str = option(
+        "dark", "Particle contrast", "are particles darker or brighter than the ice?", str, "advanced", ("dark", "bright")
+    )
+    model: str = option("default", "Model", "a model of the package, or the path of a .safetensors file", str, "main")
     localization: str = option(
         "auto",
         "Localisation",
-        "markers become picks by their peaks, or by regions as in the paper's Algorithm 3; auto is the model's own way",
+        "how markers become picks: by their peaks, or by regions as in the paper (Algorithm 3). auto: as the model prefers",
         str,
         "advanced",
         ("auto", "peaks", "regions"),
@@ -83,83 +68,134 @@ class PickSettings:
     region_threshold: float = option(
         0.1,
         "Region threshold",
-        "regions: smallest marker contrast as a share of the grey range, threshold1 in Algorithm 3",
+        "for regions: how dark a marker must be, as a share of the grey range (threshold1 of Algorithm 3)",
         float,
     )
-    erosion: int = option(5, "Erosion (px)", "regions: side of the eroding square in pixels of the working scale", int)
+    erosion: int = option(
+        5,
+        "Erosion (px)",
+        "for regions: side of the square that erodes them, in pixels of the working scale (kernel of Algorithm 3)",
+        int,
+    )
     area_tolerance: float = option(
-        0.5, "Area tolerance", "regions: largest deviation from the mean area as a share of it, threshold2 in Algorithm 3", float
+        0.5,
+        "Area tolerance",
+        "for regions: how far their area may be from the mean, as a share of it (threshold2 of Algorithm 3)",
+        float,
     )
     region_area: float | None = option(
-        None, "Region area (px)", "regions: mean area AA in pixels of the working scale (default: that of the micrograph)", float
+        None,
+        "Region area (px)",
+        "for regions: their mean area in pixels of the working scale (AA of Algorithm 3; default: measured on each micrograph)",
+        float,
+    )
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_kinds(self)
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise GanpickError(f"`threshold` {self.threshold:g}: a figure of merit lies between 0 and 1")
+        if self.min_distance is not None:
+            _positive("min_distance", self.min_distance, "in Angstrom")
+        if self.edge_margin is not None and not 0 <= self.edge_margin < 1e6:
+            raise GanpickError(f"`edge_margin` {self.edge_margin:g}: give 0 or a positive number of Angstrom")
+        if not 0 < self.region_threshold < 1:
+            raise GanpickError(f"`region_threshold` {self.region_threshold:g}: give a share of the grey range between 0 and 1")
+        if not 1 <= self.erosion <= LARGEST_EROSION:
+            raise GanpickError(f"`erosion` {self.erosion}: give a side of 1 (no erosion) to {LARGEST_EROSION} pixels")
+        if not 0 <= self.area_tolerance < 1e6:
+            raise GanpickError(f"`area_tolerance` {self.area_tolerance:g}: give 0 or a positive share of the mean area")
+        if self.region_area is not None:
+            _positive("region_area", self.region_area, "of square pixels")
+
+
+@dataclass(frozen=True)
+class PickRequest(PickOptions):
+    """What a user asks for.
+
+    Attributes
+    ----------
+    diameter
+        Longest extent of the particle in Angstrom, or "auto" to estimate it (`picking.auto_diameter`).
+    working_diameter
+        Diameter in Angstrom at which the network looks at the particle, or "auto" to choose it (`picking.working_diameter`).
+    """
+
+    diameter: float | str | None = option(
+        None,
+        "Particle diameter (A)",
+        "longest extent of the particle in Angstrom. auto: the job estimates it from the micrographs",
+        float,
+        "main",
+        word=AUTO,
+    )
+    working_diameter: float | str = option(
+        AUTO,
+        "Working diameter (A)",
+        "diameter in Angstrom at which the network looks at the particle. auto: the job tries nine values near yours on a few "
+        "micrographs, and takes the one that promises most particles",
+        float,
+        "advanced",
+        word=AUTO,
     )
 
     def __post_init__(self) -> None:
         """Check the values."""
         if self.diameter is None:
             raise GanpickError(
-                "the particle diameter is missing: give --diameter, the longest extent of the particle in Angstrom, "
+                "the particle diameter is missing: give `diameter`, the longest extent of the particle in Angstrom, "
                 "or auto to estimate it"
             )
-        if isinstance(self.diameter, str):
-            if self.diameter != AUTO:
-                raise GanpickError(f"--diameter {self.diameter}: give a positive number in Angstrom, or auto")
-        else:
-            _positive("diameter", self.diameter, "in Angstrom")
-        if isinstance(self.working_diameter, str):
-            if self.working_diameter != AUTO:
-                raise GanpickError(f"--working_diameter {self.working_diameter}: give a positive number in Angstrom, or auto")
-        else:
-            _positive("working_diameter", self.working_diameter, "in Angstrom")
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise GanpickError(f"--threshold {self.threshold:g}: a figure of merit lies between 0 and 1")
-        if self.min_distance is not None:
-            _positive("min_distance", self.min_distance, "in Angstrom")
-        if self.edge_margin is not None and not 0 <= self.edge_margin < 1e6:
-            raise GanpickError(f"--edge_margin {self.edge_margin:g}: give 0 or a positive number of Angstrom")
-        if self.contrast not in ("dark", "bright"):
-            raise GanpickError(f"--contrast {self.contrast}: particles are 'dark' or 'bright'")
-        self._check_localization()
+        super().__post_init__()
+        for name in ("diameter", "working_diameter"):
+            value = getattr(self, name)
+            if value != AUTO:
+                _positive(name, value, "in Angstrom")
 
-    def _check_localization(self) -> None:
-        if self.localization not in ("auto", "peaks", "regions"):
-            raise GanpickError(f"--localization {self.localization}: give auto, peaks or regions")
-        if not 0 < self.region_threshold < 1:
-            raise GanpickError(f"--region_threshold {self.region_threshold:g}: give a share of the grey range between 0 and 1")
-        if not 1 <= self.erosion <= LARGEST_EROSION:
-            raise GanpickError(f"--erosion {self.erosion}: give a side of 1 (no erosion) to {LARGEST_EROSION} pixels")
-        if not 0 <= self.area_tolerance < 1e6:
-            raise GanpickError(f"--area_tolerance {self.area_tolerance:g}: give 0 or a positive share of the mean area")
-        if self.region_area is not None:
-            _positive("region_area", self.region_area, "of square pixels")
+    def settings(self, diameter: float) -> PickSettings:
+        """Make a picker's settings with the diameter that was given or estimated, in Angstrom."""
+        shared = {each.name: getattr(self, each.name) for each in fields(PickOptions)}
+        working = None if isinstance(self.working_diameter, str) else self.working_diameter
+        return PickSettings(diameter, working, **shared)
 
-    @property
-    def diameter_angstrom(self) -> float:
-        """Diameter in Angstrom.
 
-        Raises
-        ------
-        GanpickError
-            If it is still to be estimated.
-        """
-        if self.diameter is None or isinstance(self.diameter, str):
-            raise GanpickError("diameter auto: estimate it before you pick, with relion_ganpick.picking.auto_diameter")
-        return self.diameter
+@dataclass(frozen=True)
+class PickSettings(PickOptions):
+    """What decides which picks come out.
+
+    Attributes
+    ----------
+    diameter
+        Longest extent of the particle in Angstrom.
+    working_diameter
+        Diameter in Angstrom at which the network looks at the particle; None is ``diameter``.
+    """
+
+    diameter: float
+    working_diameter: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        super().__post_init__()
+        object.__setattr__(self, "diameter", _positive("diameter", self.diameter, "in Angstrom"))
+        if self.working_diameter is not None:
+            working = _positive("working_diameter", self.working_diameter, "in Angstrom")
+            object.__setattr__(self, "working_diameter", working)
 
     @property
     def working_diameter_angstrom(self) -> float:
         """Diameter in Angstrom that brings a micrograph to the working scale."""
-        return self.diameter_angstrom if isinstance(self.working_diameter, str) else self.working_diameter
+        return self.diameter if self.working_diameter is None else self.working_diameter
 
     @property
     def min_distance_angstrom(self) -> float:
         """Smallest distance between two picks in Angstrom."""
-        return MIN_DISTANCE_DIAMETERS * self.diameter_angstrom if self.min_distance is None else self.min_distance
+        return MIN_DISTANCE_DIAMETERS * self.diameter if self.min_distance is None else self.min_distance
 
     @property
     def edge_margin_angstrom(self) -> float:
         """Smallest distance from the edge of the image area in Angstrom."""
-        return EDGE_MARGIN_DIAMETERS * self.diameter_angstrom if self.edge_margin is None else self.edge_margin
+        return EDGE_MARGIN_DIAMETERS * self.diameter if self.edge_margin is None else self.edge_margin
 
 
 @dataclass(frozen=True)
@@ -181,30 +217,39 @@ class RunSettings:
     """
 
     angpix: float | None = option(
-        None, "Pixel size (A)", "pixel size in Angstrom for micrographs whose STAR file gives none", float
+        None, "Pixel size (A)", "pixel size in Angstrom, for micrographs whose STAR file has none", float
     )
-    device: str = option("auto", "Device", "auto, cpu, cuda or cuda:N", str)
-    gpu: str | None = option(None, "GPU", "number of the GPU to use, as in --gpu 0", str, "main")
+    device: str = option("auto", "Device", "where to compute: auto, cpu, cuda or cuda:N. auto: a GPU if there is one", str)
+    gpu: str | None = option(None, "GPU", "number of the GPU to use, such as 0", str, "main")
     j: int = option(1, "Threads", "number of threads", int, "main")
-    overlays: int = option(8, "Overlays", "number of PNG pictures with circles at the picks", int)
+    overlays: int = option(8, "Overlays", "number of pictures of micrographs with circles at the picks", int)
 
     def __post_init__(self) -> None:
         """Check the values."""
+        number: Any = self.gpu
+        if isinstance(number, int) and not isinstance(number, bool):  # as a notebook gives it
+            object.__setattr__(self, "gpu", str(number))
+        check_kinds(self)
         if self.angpix is not None:
             _positive("angpix", self.angpix, "in Angstrom per pixel")
         if self.j < 1:
-            raise GanpickError(f"--j {self.j}: at least one thread is needed")
+            raise GanpickError(f"`j` {self.j}: at least one thread is needed")
         if self.overlays < 0:
-            raise GanpickError(f"--overlays {self.overlays}: give 0 or a positive number of pictures")
-        if self.gpu is not None and not self.gpu.strip().isdigit():
-            raise GanpickError(f"--gpu {self.gpu}: give the number of one GPU, as in --gpu 0")
+            raise GanpickError(f"`overlays` {self.overlays}: give 0 or a positive number of pictures")
+        if self.gpu is not None and not re.fullmatch(r"\s*\d+\s*", self.gpu):
+            raise GanpickError(f"`gpu` {self.gpu}: give the number of one GPU, such as 0")
 
     @property
     def device_name(self) -> str:
         """Device with ``gpu`` taken into account."""
-        return self.device if self.gpu is None else f"cuda:{self.gpu.strip()}"
+        return self.device if self.gpu is None else f"cuda:{int(self.gpu)}"
 
 
-def _positive(name: str, value: float, unit: str) -> None:
-    if not 0 < value < 1e6:
-        raise GanpickError(f"--{name} {value:g}: give a positive number {unit}")
+def _positive(name: str, value: Any, unit: str) -> float:
+    """Check that a value is a positive number; returns it as a float."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise GanpickError(f"`{name}` {value!r}: give a positive number {unit}")
+    number = float(value)
+    if not 0 < number < 1e6:
+        raise GanpickError(f"`{name}` {number:g}: give a positive number {unit}")
+    return number

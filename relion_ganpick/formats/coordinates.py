@@ -80,7 +80,7 @@ def read_coordinates(paths: Sequence[Path]) -> dict[str, Coordinates]:
         for stem, coordinates in _read_folder(path) if path.is_dir() else _read_file(path):
             if stem in found:
                 raise GanpickError(
-                    f"{found[stem].source} and {coordinates.source} are both about micrograph {stem}: "
+                    f"{found[stem].source} and {coordinates.source} both have coordinates of micrograph {stem}: "
                     "give one of them, or rename the micrographs"
                 )
             found[stem] = coordinates
@@ -118,7 +118,7 @@ def _read_file(path: Path) -> Iterator[tuple[str, Coordinates]]:
         if "rlnMicrographCoordinates" in table:
             return _from_list(table, path)
     if not any(X in table for table in tables):
-        raise GanpickError(f"{path}: has neither the column {X} nor a list of coordinate files")
+        raise GanpickError(f"{path}: there is no column {X}, and no list of coordinate files")
     return _from_tables(tables, path)
 
 
@@ -126,7 +126,7 @@ def _from_csv(path: Path) -> Coordinates:
     try:
         table = pd.read_csv(path, skipinitialspace=True)
     except (ValueError, OSError) as error:
-        raise GanpickError(f"{path}: not a table of comma separated values ({error})") from error
+        raise GanpickError(f"{path}: not a CSV file that can be read ({error})") from error
     missing = {"x", "y"} - set(table.columns)
     if missing:
         raise GanpickError(f"{path}: column {' and '.join(sorted(missing))} is missing; the first line must name x and y")
@@ -151,7 +151,9 @@ def _from_tables(tables: Iterable[Any], path: Path) -> Iterator[tuple[str, Coord
     for micrograph, rows in table.groupby(table[MICROGRAPH].astype(str), sort=True):
         stem = micrograph_stem(str(micrograph))
         if stem in seen:
-            raise GanpickError(f"{path}: micrographs {seen[stem]} and {micrograph} have the same name: they cannot be told apart")
+            raise GanpickError(
+                f"{path}: micrographs {seen[stem]} and {micrograph} have the same name, and so cannot be told apart"
+            )
         seen[stem] = str(micrograph)
         yield stem, Coordinates(_picks(rows, names, path), source=path)
 
@@ -162,7 +164,7 @@ def _from_list(table: Any, path: Path) -> Iterator[tuple[str, Coordinates]]:
         bases = (Path(), *path.absolute().parents)
         file = next((base / name for base in bases if (base / name).is_file()), None)
         if file is None:
-            raise GanpickError(f"{path}: lists {name}, which is not there; call from the project's folder")
+            raise GanpickError(f"{path}: lists {name}, which is not there; run the command in the project's folder")
         coordinates = dict(_from_tables(_star_tables(file, X), file))
         yield micrograph_stem(micrograph), next(iter(coordinates.values()), Coordinates(Picks.none(), source=file))
 

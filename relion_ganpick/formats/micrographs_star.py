@@ -61,10 +61,28 @@ def read_micrographs(path: Path, angpix: float | None = None) -> list[Micrograph
     for name, size in zip(table["rlnMicrographName"].astype(str), sizes, strict=True):
         if size is not None and not 0 < size < 1e4:
             raise GanpickError(
-                f"{path}: {name} has a pixel size of {size:g} A; correct the optics table, or leave it out and give --angpix"
+                f"{path}: {name} has a pixel size of {size:g} A; correct the optics table, or leave it out and give `angpix`"
             )
         entries.setdefault(name, MicrographEntry(name, angpix if size is None else size))
     return list(entries.values())
+
+
+def read_defocus(path: Path) -> dict[str, float]:
+    """Read each micrograph's defocus in Angstrom, the mean of U and V; micrographs without one are left out.
+
+    Raises
+    ------
+    GanpickError
+        If the file cannot be read or holds no micrographs.
+    """
+    table = _micrographs_block(path, _read(path))
+    if "rlnDefocusU" not in table:
+        return {}
+    values = pd.to_numeric(table["rlnDefocusU"], errors="coerce")
+    if "rlnDefocusV" in table:
+        values = (values + pd.to_numeric(table["rlnDefocusV"], errors="coerce")) / 2
+    pairs = zip(table["rlnMicrographName"].astype(str), values, strict=True)
+    return {name: float(value) for name, value in pairs if pd.notna(value)}
 
 
 def _read(path: Path) -> dict[str, pd.DataFrame]:
@@ -72,7 +90,7 @@ def _read(path: Path) -> dict[str, pd.DataFrame]:
         blocks = _parse(path)
     except FileNotFoundError as error:
         raise GanpickError(
-            f"{path}: no such file; give --in_mics a micrographs STAR file, relative to the project's folder"
+            f"{path}: no such file; give `in_mics` a micrographs STAR file, relative to the project's folder"
         ) from error
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise GanpickError(f"{path}: not a STAR file that can be read ({error})") from error

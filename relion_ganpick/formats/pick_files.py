@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,8 @@ from relion_ganpick.core.picks import THRESHOLDS, Picks, counts_above
 from relion_ganpick.version import __version__
 
 DIGITS = 16
+COLUMNS = ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", "rlnClassNumber", "rlnAnglePsi")
+SELECTION, BY_HAND_SELECTION, UNKNOWN = "rlnParticleSelectionType", 2, -999
 _STAMP = re.compile(
     rf"^# relion_ganpick \S+ settings ([0-9a-f]{{{DIGITS}}}) rows ([0-9a-f]{{{DIGITS}}}) picks (\d+) above ([\d,]+)$",
     re.MULTILINE,
@@ -57,6 +60,11 @@ class FileState:
 def digest(text: str) -> str:
     """First 16 hexadecimal digits of a text's sha256."""
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+
+def cut_digest(fingerprint: str, threshold: float) -> str:
+    """Digest of the settings of a coordinate file that was cut at a threshold out of scores with this fingerprint."""
+    return digest(f"{fingerprint} {threshold!r}")
 
 
 def write_picks(path: Path, picks: Picks, settings: str = "", scored: Picks | None = None) -> None:
@@ -107,6 +115,41 @@ def inspect_picks(path: Path) -> FileState:
     return FileState(State.OURS, stamp[1], int(stamp[3]), tuple(map(int, stamp[4].split(","))))
 
 
+def write_edited(path: Path, picks: Picks) -> None:
+    """Write a coordinate file that a person edited, as RELION's Display does; from then on it counts as edited.
+
+    Picks that are in the file already keep all of its columns. A pick whose figure of merit is negative was set by hand: it gets
+    -999 for what only a picker knows, and 2 for rlnParticleSelectionType where the file has that column, which Display
+    allows to be 1 to 6.
+
+    Parameters
+    ----------
+    path
+        The file; it is replaced.
+    picks
+        What to write, in whole pixels.
+    """
+    before = _table(path)
+    columns = list(before.columns) if before is not None else list(COLUMNS)
+    rows: dict[tuple[int, int], dict[str, Any]] = {}
+    if before is not None:
+        for row in before.to_dict("records"):
+            rows[round(float(row[COLUMNS[0]])), round(float(row[COLUMNS[1]]))] = row
+    written = []
+    for x, y, score in zip(picks.x, picks.y, picks.score, strict=True):
+        known = rows.get((round(float(x)), round(float(y))))
+        if known is None or (score < 0) != (float(known.get(COLUMNS[2], -1)) < 0):
+            known = _row(columns, float(x), float(y), float(score))
+        if SELECTION in columns and not 1 <= int(float(known[SELECTION])) <= 6:
+            known = known | {SELECTION: BY_HAND_SELECTION}
+        written.append(known)
+    table = pd.DataFrame(written, columns=columns)
+    body = starfile.to_string({"": table}, sep=" ")
+    body = body[body.index("data_") :].rstrip("\n") + "\n\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, f"\n# version 30001\n\n{body}")
+
+
 def read_picks(path: Path) -> Picks:
     """Read a coordinate STAR file of any program.
 
@@ -133,3 +176,30 @@ def _edited(path: Path) -> FileState:
     except GanpickError:
         return FileState(State.EDITED)
     return FileState(State.EDITED, "", len(picks), counts_above(picks.score))
+
+
+def _table(path: Path) -> pd.DataFrame | None:
+    """Read the table of coordinates of a file; None where there is none."""
+    try:
+        blocks = starfile.read(path, always_dict=True)
+    except (OSError, ValueError, LookupError):
+        return None
+    for block in blocks.values():
+        table = pd.DataFrame([block]) if isinstance(block, dict) else block
+        if {"rlnCoordinateX", "rlnCoordinateY"} <= set(table.columns):
+            return table
+    return None
+
+
+def _row(columns: list[str], x: float, y: float, score: float) -> dict[str, Any]:
+    """One more row for a table with these columns: of a picker's pick, or of one by hand where the score is negative."""
+    hand = score < 0
+    known: dict[str, Any] = {
+        COLUMNS[0]: x,
+        COLUMNS[1]: y,
+        COLUMNS[2]: float(UNKNOWN) if hand else score,
+        COLUMNS[3]: UNKNOWN if hand else 0,
+        COLUMNS[4]: float(UNKNOWN) if hand else 0.0,
+        SELECTION: BY_HAND_SELECTION,
+    }
+    return {name: known.get(name, float(UNKNOWN)) for name in columns}

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from torch import nn
 
+from relion_ganpick.model.card import Card
 from relion_ganpick.model.networks import PatchDiscriminator, UNetGenerator, n_parameters
 from relion_ganpick.model.paper_networks import PaperGenerator
 from relion_ganpick.model.rescorer import Rescorer
-from relion_ganpick.model.weights import Card, build_generator
+from relion_ganpick.model.weights import build_generator
 
 POOL = nn.MaxPool2d(2)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from relion_ganpick.core.calibration import calibrated
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import PARTICLE_PX
+from relion_ganpick.model.card import Card, card_of
 from relion_ganpick.model.networks import UNetGenerator
 from relion_ganpick.model.paper_networks import PaperGenerator
 from relion_ganpick.model.rescorer import Rescorer
@@ -31,59 +32,6 @@ Image = NDArray[np.float32]
 SHIPPED = Path(__file__).parent / "weights"
 KINDS = {"unet": UNetGenerator, "paper": PaperGenerator}
 RESCORER = "rescorer."
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a model is: where it comes from, how it was measured, and how it wants to be used.
-
-    Attributes
-    ----------
-    name, preset
-        The model's name and the recipe that trained it.
-    network
-        Kind and size of the generator.
-    training
-        All settings of the training run, its seed among them.
-    data
-        What it was trained on, in words.
-    steps
-        Number of updates.
-    metrics
-        Figures on held-out synthetic scenes at the threshold.
-    threshold
-        Default for the figure of merit.
-    calibration
-        Knots of the map from a score to the figure of merit (`core.calibration`).
-    heights
-        The same for the marker's height with what else is in the micrograph, which the diameter is estimated by.
-    rescorer
-        Size of the rescorer that gives the score (`model.rescorer`); empty where the marker's height is the score.
-    reliability
-        How often picks of held-out scenes were right: mean figure of merit, share of right picks and number, in ten bins.
-    localization
-        How markers become picks unless the user says otherwise, "peaks" or "regions"; the calibration holds for it.
-    sha256
-        Sum of the weights' file.
-    code_version
-        Version of this package that wrote it.
-    """
-
-    name: str
-    preset: str
-    network: dict[str, Any]
-    training: dict[str, Any]
-    data: str
-    steps: int
-    metrics: dict[str, float]
-    threshold: float
-    calibration: dict[str, list[float]]
-    localization: str = "peaks"
-    heights: dict[str, list[float]] = field(default_factory=dict)
-    rescorer: dict[str, int] = field(default_factory=dict)
-    reliability: list[list[float]] = field(default_factory=list)
-    sha256: str = ""
-    code_version: str = __version__
 
 
 @dataclass(frozen=True)
@@ -150,7 +98,9 @@ def find_model(name: str) -> Path:
     shipped = SHIPPED / f"{name}.safetensors"
     if shipped.is_file():
         return shipped
-    path = Path(name).with_suffix(".safetensors")
+    path = Path(name)
+    path = path.with_suffix("") if path.suffix in (".safetensors", ".json") else path
+    path = path.with_name(f"{path.name}.safetensors")
     if not path.is_file():
         raise GanpickError(
             f"no model {name!r}: give one of {', '.join(shipped_models())}, or the path of a .safetensors file with its card"
@@ -168,15 +118,13 @@ def read_card(path: Path) -> Card:
     """
     card = path.with_suffix(".json")
     try:
-        content = json.loads(card.read_text())
-        required = [each.name for each in fields(Card) if each.default is MISSING and each.default_factory is MISSING]
-        return Card(**{name: content[name] for name in {each.name for each in fields(Card)} & {*content, *required}})
+        return card_of(card.read_text())
     except OSError as error:
         raise GanpickError(
             f"{card}: the model's card cannot be read ({error.strerror}); it belongs beside {path.name}"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise GanpickError(f"{card}: not a model card ({error!r}); train again or reinstall the package") from error
+    except ValueError as error:
+        raise GanpickError(f"{card}: not a model card: {error}; train again or reinstall the package") from error
 
 
 def read_weights(path: Path) -> tuple[bytes, Card]:

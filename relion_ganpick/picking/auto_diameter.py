@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -12,10 +12,12 @@ import numpy as np
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import read_micrograph
-from relion_ganpick.core.settings import AUTO, PickSettings
+from relion_ganpick.core.settings import PickRequest, PickSettings
 from relion_ganpick.picking.diameter import GIVE_A_NUMBER, assumed_diameters, count_sure, from_counts, make_pickers
 from relion_ganpick.picking.diameter_record import DIAMETER_FILE, DiameterEstimate, read_record, write_record
 from relion_ganpick.picking.stream import Task
+
+log = logging.getLogger(__name__)
 
 MOST_LOOKED_AT = 6
 MOST_TRIED = 12
@@ -28,19 +30,18 @@ def preferred(n_micrographs: int) -> list[int]:
 
 
 def resolve_diameter(
-    settings: PickSettings,
+    request: PickRequest,
     tasks: Iterable[Task],
     device: str = "auto",
     folder: Path | None = None,
-    say: Callable[[str], None] = print,
     reuse: bool = True,
     pixel_size: float | None = None,
 ) -> PickSettings:
-    """Replace the diameter "auto" by an estimate; settings with a number come back as they are.
+    """Make a picker's settings of a request; the diameter "auto" is estimated.
 
     Parameters
     ----------
-    settings
+    request
         What to pick.
     tasks
         Micrographs in the order of preference, see `preferred`; the first six that can be used are looked at, and more,
@@ -49,8 +50,6 @@ def resolve_diameter(
         "auto", "cpu", "cuda" or "cuda:N".
     folder
         Where the estimate is taken down as ``diameter.json``.
-    say
-        Takes lines about what is done.
     reuse
         Whether an estimate that is in ``folder`` already, for the same contrast and pixel size, is used again; if not, it
         is deleted.
@@ -65,38 +64,37 @@ def resolve_diameter(
     path = None if folder is None else folder / DIAMETER_FILE
     if path is not None and not reuse:
         path.unlink(missing_ok=True)
-    if settings.diameter != AUTO:
-        return settings
-    facts = {"contrast": settings.contrast, "pixel_size": pixel_size}
+    if not isinstance(request.diameter, str):
+        assert request.diameter is not None
+        return request.settings(request.diameter)
+    facts = {"contrast": request.contrast, "pixel_size": pixel_size}
     before = read_record(path, facts) if path is not None and reuse else None
     if before is not None:
-        say(f"diameter {before:g} A, as estimated before (delete {path} to estimate it anew)")
-        return replace(settings, diameter=before)
-    estimate, names = _estimate(settings, tasks, device, say)
+        log.info(f"diameter {before:g} A, as estimated before (delete {path} to estimate it again)")
+        return request.settings(before)
+    estimate, names = _estimate(request, tasks, device)
     if path is not None:
         write_record(path, estimate, names, facts)
-    say(
+    log.info(
         f"diameter {estimate.angstrom:g} A, give or take {100 * estimate.spread:.0f} %, estimated from {estimate.n_sure} "
         f"particles with a figure of merit above {estimate.merit:g} in {len(names)} micrographs" + (f": {path}" if path else "")
     )
-    return replace(settings, diameter=estimate.angstrom)
+    return request.settings(estimate.angstrom)
 
 
-def _estimate(
-    settings: PickSettings, tasks: Iterable[Task], device: str, say: Callable[[str], None]
-) -> tuple[DiameterEstimate, list[str]]:
+def _estimate(request: PickRequest, tasks: Iterable[Task], device: str) -> tuple[DiameterEstimate, list[str]]:
     """Estimate from as many micrographs as it takes; returns their names too."""
     assumed = assumed_diameters()
-    pickers = make_pickers(assumed, settings, device, None)
+    pickers = make_pickers(assumed, request, device, None)
     names, counts, areas = [], [], []
     for task in islice(tasks, MOST_TRIED):
         try:
             sure, searched = count_sure(read_micrograph(task.path, task.pixel_size), pickers)
         except GanpickError as error:
-            say(f"diameter auto: {error}")
+            log.info(f"diameter auto: {error}")
             continue
         except (OSError, ValueError, MemoryError) as error:
-            say(f"diameter auto: {task.path}: cannot be read ({error or type(error).__name__})")
+            log.info(f"diameter auto: {task.path}: cannot be read ({error or type(error).__name__})")
             continue
         names.append(task.name)
         counts.append(sure)

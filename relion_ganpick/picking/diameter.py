@@ -9,7 +9,6 @@ training demands of every model.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -20,10 +19,11 @@ from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.frame import find_image_area
 from relion_ganpick.core.micrograph import Micrograph
 from relion_ganpick.core.preprocess import FILLED, PARTICLE_PX, resize
-from relion_ganpick.core.settings import PickSettings
+from relion_ganpick.core.settings import PickOptions, PickSettings
 from relion_ganpick.model.weights import Model, load_model
 from relion_ganpick.picking.diameter_record import DiameterEstimate
-from relion_ganpick.picking.picker import SMALLEST_SIDE, Picker
+from relion_ganpick.picking.method import SMALLEST_SIDE
+from relion_ganpick.picking.picker import Picker
 
 Values = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ FEWEST_PER_SQUARE = 0.01
 LARGEST_SPREAD = 0.15
 SHAPE_ERROR = 0.13
 
-GIVE_A_NUMBER = "give --diameter a number in Angstrom"
+GIVE_A_NUMBER = "give `diameter` a number in Angstrom"
 
 
 def assumed_diameters() -> Values:
@@ -52,7 +52,7 @@ def assumed_diameters() -> Values:
 
 
 def estimate_diameter(
-    micrographs: Iterable[Micrograph], settings: PickSettings, device: str = "auto", model: Model | None = None
+    micrographs: Iterable[Micrograph], request: PickOptions, device: str = "auto", model: Model | None = None
 ) -> DiameterEstimate:
     """Estimate the particles' diameter.
 
@@ -60,12 +60,12 @@ def estimate_diameter(
     ----------
     micrographs
         Some micrographs of one kind of particle, with their pixel sizes; only one is held at a time.
-    settings
-        Contrast and, without ``model``, the model; the diameter in it is not looked at.
+    request
+        Contrast and, without ``model``, the model; a diameter in it is not looked at.
     device
         "auto", "cpu", "cuda" or "cuda:N"; see `core.device.find_device`.
     model
-        A loaded model of the default kind; by default the one that ``settings`` names.
+        A loaded model of the default kind; by default the one that ``request`` names.
 
     Returns
     -------
@@ -77,34 +77,30 @@ def estimate_diameter(
         If the micrographs cannot tell, or one of them has no usable image; the message says why.
     """
     assumed = assumed_diameters()
-    pickers = make_pickers(assumed, settings, device, model)
+    pickers = make_pickers(assumed, request, device, model)
     parts = [count_sure(micrograph, pickers) for micrograph in micrographs]
     if not parts:
-        raise GanpickError(f"diameter auto: there are no micrographs to estimate it from: {GIVE_A_NUMBER}")
+        raise GanpickError(f"diameter auto: there are no micrographs: {GIVE_A_NUMBER}")
     return from_counts(assumed, np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
 
 
-def make_pickers(assumed: Values, settings: PickSettings, device: str, model: Model | None) -> list[Picker]:
-    """Make one picker for each assumed diameter diameter, all of one model, with figures of merit by the marks' heights.
+def make_pickers(assumed: Values, request: PickOptions, device: str, model: Model | None) -> list[Picker]:
+    """Make one picker for each assumed diameter, all of one model, with figures of merit by the marks' heights.
 
     Raises
     ------
     GanpickError
         If the model is of the paper's kind: it sees whole micrographs at one size, whatever the diameter.
     """
-    plain = PickSettings(diameter=float(assumed[0]), contrast=settings.contrast, model=settings.model, edge_margin=0.0)
-    first = Picker(plain, device, (model or load_model(settings.model)).by_heights())
-    if first.as_in_paper:
+    plain = PickSettings(diameter=float(assumed[0]), contrast=request.contrast, model=request.model, edge_margin=0.0)
+    first = Picker(plain, device, (model or load_model(request.model)).by_heights())
+    if not first.method.follows_size:
         raise GanpickError(
-            f"diameter auto: model {first.model.card.name} is of the paper's kind, which does not depend on the particle's size: "
+            f"diameter auto: model {first.model.card.name} is one of the paper's kind, which cannot estimate diameters: "
             f"{GIVE_A_NUMBER}"
         )
-    pickers = []
-    for diameter in assumed:
-        picker = copy.copy(first)  # with the same network
-        picker.settings = replace(first.settings, diameter=float(diameter) / FILLED)  # this diameter itself is tried
-        pickers.append(picker)
-    return pickers
+    # divided by the share that a particle fills, so that each of these diameters itself is tried
+    return [first.with_settings(replace(first.settings, diameter=float(each) / FILLED)) for each in assumed]
 
 
 def from_counts(assumed: Values, counts: Values, areas: Values) -> DiameterEstimate:
@@ -121,7 +117,7 @@ def from_counts(assumed: Values, counts: Values, areas: Values) -> DiameterEstim
     counts
         (blocks, levels, n) picks with at least each of the figures of merit in `SURE`.
     areas
-        (blocks, n) area that was searched in square Angstrom; 0 where a assumed diameter could not be tried.
+        (blocks, n) area that was searched in square Angstrom; 0 where an assumed diameter could not be tried.
 
     Raises
     ------
@@ -131,7 +127,7 @@ def from_counts(assumed: Values, counts: Values, areas: Values) -> DiameterEstim
     tried = areas.sum(axis=0) > 0
     assumed, counts, areas = assumed[tried], counts[:, :, tried], areas[:, tried]
     if len(assumed) < FEWEST_ASSUMED:
-        raise GanpickError(f"diameter auto: the micrographs are too small or too coarse to try several: {GIVE_A_NUMBER}")
+        raise GanpickError(f"diameter auto: the micrographs are too small, or their pixels too large: {GIVE_A_NUMBER}")
     for merit, sure in zip(SURE, np.moveaxis(counts, 1, 0), strict=True):
         try:
             return _from_counts_at(merit, assumed, sure, areas)
@@ -147,21 +143,19 @@ def _from_counts_at(merit: float, assumed: Values, counts: Values, areas: Values
     estimate = _densest(assumed, total / area, area)
     if estimate is None:
         raise GanpickError(
-            f"diameter auto: too few particles are recognised at any diameter {tested} "
+            f"diameter auto: too few particles stand out at any diameter {tested} "
             f"(at most {total.max():.0f} with a figure of merit above {merit:g}): {GIVE_A_NUMBER}, "
-            "or check --contrast and the pixel size"
+            "or check `contrast` and the pixel size"
         )
     if not assumed[1] <= estimate <= assumed[-2]:
         end = "smallest" if estimate < assumed[1] else "largest"
         raise GanpickError(
-            f"diameter auto: of the diameters that can be tried, {tested}, the {end} fit best, so the true one may lie beyond: "
-            f"{GIVE_A_NUMBER}"
+            f"diameter auto: of all diameters {tested} the {end} fit best, so the true one may lie beyond: {GIVE_A_NUMBER}"
         )
     spread = _jackknife(assumed, counts, areas)
     if spread > LARGEST_SPREAD:
         raise GanpickError(
-            f"diameter auto: parts of the micrographs disagree ({estimate:.0f} A, give or take {100 * spread:.0f} %): "
-            f"{GIVE_A_NUMBER}"
+            f"diameter auto: the micrographs disagree ({estimate:.0f} A, give or take {100 * spread:.0f} %): {GIVE_A_NUMBER}"
         )
     n_sure = int(total[np.abs(np.log(assumed / estimate)).argmin()])
     density = tuple(np.round(total / area * SQUARE_MICROMETRE, 3).tolist())
@@ -170,7 +164,7 @@ def _from_counts_at(merit: float, assumed: Values, counts: Values, areas: Values
 
 
 def count_sure(micrograph: Micrograph, pickers: list[Picker]) -> tuple[Values, Values]:
-    """Count sure picks at each assumed diameter diameter in the quarters of a micrograph.
+    """Count sure picks at each assumed diameter in the quarters of a micrograph.
 
     At small diameters, where the picture would be large, its middle is enough.
 
@@ -183,18 +177,18 @@ def count_sure(micrograph: Micrograph, pickers: list[Picker]) -> tuple[Values, V
     -------
     counts, areas
         (4, levels, n) float64, picks with at least each of the figures of merit in `SURE`, and (4, n) float64, square
-        Angstrom that were searched; both 0 where a assumed diameter is too small for the pixels or too large for the micrograph.
+        Angstrom that were searched; both 0 where an assumed diameter is too small for the pixels or too large for the micrograph.
     """
     counts, areas = np.zeros((BLOCKS**2, len(SURE), len(pickers))), np.zeros((BLOCKS**2, len(pickers)))
     pixel_size = micrograph.pixel_size
     if pixel_size is None or not pixel_size > 0:
-        raise GanpickError(f"{micrograph.name}: its pixel size is not known: give --angpix")
+        raise GanpickError(f"{micrograph.name}: its pixel size is not known: give `angpix`")
     area = find_image_area(micrograph.pixels)
     image = micrograph.pixels[area.top : area.bottom, area.left : area.right]
     for index, picker in enumerate(pickers):
-        while picker.settings.diameter_angstrom / pixel_size >= AMPLE * PARTICLE_PX and min(image.shape) > SMALLEST_SIDE:
+        while picker.settings.diameter / pixel_size >= AMPLE * PARTICLE_PX and min(image.shape) > SMALLEST_SIDE:
             image, pixel_size = _halved(image), 2 * pixel_size
-        diameter_px = picker.settings.diameter_angstrom / pixel_size
+        diameter_px = picker.settings.diameter / pixel_size
         if diameter_px < SMALLEST_PX or min(image.shape) * PARTICLE_PX / diameter_px < SMALLEST_SIDE + 1:
             continue
         middle = np.ascontiguousarray(_middle(image, int(MOST_SIDE / PARTICLE_PX * diameter_px)))

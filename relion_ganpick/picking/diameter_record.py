@@ -62,8 +62,8 @@ def read_record(path: Path, facts: Mapping[str, Any] | None = None) -> float | N
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise GanpickError(f"{path}: damaged; delete it to estimate the diameter anew, or give --diameter a number") from error
+        raise GanpickError(f"{path}: damaged; delete it to estimate the diameter again, or give `diameter` a number") from error
     if not 0 < diameter < 1e6:
-        raise GanpickError(f"{path}: a diameter of {diameter:g} A; delete it to estimate anew, or give --diameter a number")
+        raise GanpickError(f"{path}: a diameter of {diameter:g} A; delete it to estimate again, or give `diameter` a number")
     # What an earlier version did not take down is taken to be the same.
     return diameter if all(content.get(name, value) == value for name, value in (facts or {}).items()) else None

@@ -135,9 +135,7 @@ def _pixel_size_warning(task: Task, in_file: float | None) -> str | None:
     given = task.pixel_size
     if given is None or in_file is None or abs(in_file / given - 1) <= PIXEL_SIZE_TOLERANCE:
         return None
-    return (
-        f"{task.path}: its header says {in_file:g} A per pixel, {given:g} is used: check the pixel size if the picks look wrong"
-    )
+    return f"{task.path}: its header says {in_file:g} A per pixel, but {given:g} is used: check it if the picks look wrong"
 
 
 class _Budget:

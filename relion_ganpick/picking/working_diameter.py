@@ -9,10 +9,10 @@ working scale. The diameter that was given stays what distances, margins and cir
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import write_atomic
 from relion_ganpick.core.micrograph import Micrograph, read_micrograph
-from relion_ganpick.core.settings import AUTO
 from relion_ganpick.picking.auto_diameter import MOST_LOOKED_AT, MOST_TRIED
 from relion_ganpick.picking.diameter_record import WORKING_DIAMETER_FILE
-from relion_ganpick.picking.picker import Picker
+from relion_ganpick.picking.picker import AnyPicker, Picker
 from relion_ganpick.picking.stream import Task
 
+log = logging.getLogger(__name__)
 Values = NDArray[np.float64]
 
 # Chosen on simulated molecules: `python benchmarks/accuracy.py` measures what comes of them.
@@ -63,7 +63,7 @@ def assumed_factors() -> Values:
     return np.asarray(np.exp(np.linspace(-WIDEST, WIDEST, 2 * HALF + 1)))
 
 
-def tuned(picker: Picker, micrographs: Iterable[Micrograph]) -> Picker:
+def tuned(picker: AnyPicker, micrographs: Iterable[Micrograph]) -> AnyPicker:
     """Make a picker that assumes the diameter at which it expects to find most particles.
 
     Parameters
@@ -79,22 +79,21 @@ def tuned(picker: Picker, micrographs: Iterable[Micrograph]) -> Picker:
     A picker with the same network. One with a working diameter of its own comes back as it is, and so does one of the paper's
     kind, which sees whole micrographs at one size.
     """
-    if picker.as_in_paper or picker.settings.working_diameter != AUTO:
+    if not picker.method.follows_size or picker.settings.working_diameter is not None:
         return picker
-    assumed = picker.settings.diameter_angstrom * assumed_factors()
+    assumed = picker.settings.diameter * assumed_factors()
     found = ((each.name, expected_particles(picker, each, assumed)) for each in micrographs)
     _, expected = _until_enough(found)
-    return _at(picker, choose(assumed, np.stack(expected)).angstrom) if expected else picker
+    return picker.at(choose(assumed, np.stack(expected)).angstrom) if expected else picker
 
 
 def with_working_diameter(
-    picker: Picker,
+    picker: AnyPicker,
     tasks: Iterable[Task],
     folder: Path | None = None,
-    say: Callable[[str], None] = print,
     reuse: bool = True,
     pixel_size: float | None = None,
-) -> Picker:
+) -> AnyPicker:
     """Make a picker as `tuned` does, for the micrographs of a run.
 
     Parameters
@@ -106,8 +105,6 @@ def with_working_diameter(
         at, until enough particles are expected. Those that cannot are left out without a word: picking has a line for each.
     folder
         Where the choice is taken down as ``working_diameter.json``, if there are particles enough to choose by.
-    say
-        Takes a line about what was chosen.
     reuse
         Whether a choice that is in ``folder`` already, for the same diameter, contrast, model and pixel size, is used again;
         if not, it is deleted.
@@ -123,19 +120,19 @@ def with_working_diameter(
     path = None if folder is None else folder / WORKING_DIAMETER_FILE
     if path is not None and not reuse:
         path.unlink(missing_ok=True)
-    if picker.as_in_paper or settings.working_diameter != AUTO:
+    if not picker.method.follows_size or settings.working_diameter is not None:
         return picker
     facts = {
-        "diameter": settings.diameter_angstrom,
+        "diameter": settings.diameter,
         "contrast": settings.contrast,
         "model": picker.model.card.sha256,
         "pixel_size": pixel_size,
     }
     before = _read_record(path, facts) if path is not None and reuse else None
     if before is not None:
-        say(f"working diameter {before:g} A, as chosen before (delete {path} to choose it anew)")
-        return _at(picker, before)
-    assumed = settings.diameter_angstrom * assumed_factors()
+        log.info(f"working diameter {before:g} A, as chosen before (delete {path} to choose it again)")
+        return picker.at(before)
+    assumed = settings.diameter * assumed_factors()
     names, expected = _until_enough(_looked_at(picker, islice(tasks, MOST_TRIED), assumed))
     if not names:
         return picker
@@ -149,13 +146,13 @@ def with_working_diameter(
         }
         write_atomic(path, json.dumps(content, indent=1) + "\n")
     given = chosen.expected[HALF]
-    say(
+    log.info(
         f"working diameter {chosen.angstrom:g} A: {max(chosen.expected):.0f} particles expected in {len(names)} micrographs, "
-        f"{given:.0f} at the diameter given"
-        if chosen.angstrom != settings.diameter_angstrom
+        f"{given:.0f} at {settings.diameter:g} A"
+        if chosen.angstrom != settings.diameter
         else f"working diameter {chosen.angstrom:g} A as given: {given:.0f} particles expected in {len(names)} micrographs"
     )
-    return _at(picker, chosen.angstrom)
+    return picker.at(chosen.angstrom)
 
 
 def choose(assumed: Values, expected: Values) -> WorkingDiameter:
@@ -201,7 +198,7 @@ def expected_particles(picker: Picker, micrograph: Micrograph, assumed: Values) 
     found = np.full(len(assumed), np.nan)
     for index, angstrom in enumerate(assumed):
         try:
-            merit = _at(picker, float(angstrom)).score(micrograph).score
+            merit = picker.at(float(angstrom)).score(micrograph).score
         except GanpickError:
             if index == len(assumed) // 2:
                 raise
@@ -221,13 +218,6 @@ def _until_enough(found: Iterable[tuple[str, Values]]) -> tuple[list[str], list[
         if len(names) >= MOST_LOOKED_AT or (len(names) >= FEWEST_MICROGRAPHS and most >= ENOUGH_EXPECTED):
             break
     return names, expected
-
-
-def _at(picker: Picker, angstrom: float) -> Picker:
-    """Make a picker with the same network that assumes another diameter."""
-    other = copy.copy(picker)
-    other.settings = replace(picker.settings, working_diameter=angstrom)
-    return other
 
 
 def _looked_at(picker: Picker, tasks: Iterable[Task], assumed: Values) -> Iterator[tuple[str, Values]]:
@@ -255,5 +245,5 @@ def _read_record(path: Path, facts: dict[str, Any]) -> float | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise GanpickError(f"{path}: damaged; delete it to choose the working diameter anew") from error
+        raise GanpickError(f"{path}: damaged; delete it to choose the working diameter again") from error
     return angstrom if same and 0 < angstrom < 1e6 else None

@@ -21,8 +21,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.settings import AUTO, PickSettings
+from relion_ganpick.core.errors import GanpickError, in_flags
+from relion_ganpick.core.settings import PickRequest
 from relion_ganpick.relion.markers import ABORTED, FAILURE, SUCCESS, JobFolder
 from relion_ganpick.relion.options import JobOptions, find_project, find_value, make_parser, parse
 from relion_ganpick.version import __version__
@@ -110,9 +110,7 @@ def _hold(folder: JobFolder, argv: Sequence[str], in_mics: str | None) -> int:
     except StoppedError as stopped:
         _complain(f"stopped by {stopped}")
     except OSError as error:
-        _complain(
-            f"{error.filename or folder.output}: {error.strerror}; what was finished is kept: run the job again with Continue"
-        )
+        _complain(f"{error.filename or folder.output}: {error.strerror}; what is finished is kept; press Continue to go on")
     except Exception as error:
         if _stopped_by:  # in the middle of an import, whose extension made another error of it
             _complain(f"stopped by {_stopped_by[0]}")
@@ -123,7 +121,7 @@ def _hold(folder: JobFolder, argv: Sequence[str], in_mics: str | None) -> int:
         try:
             _ignore_signals()
         except StoppedError as stopped:
-            _complain(f"{stopped} came at the very end")
+            _complain(f"{stopped} came when the job had ended")
         folder.end(marker)
     return 0 if marker == SUCCESS else 1
 
@@ -141,7 +139,7 @@ def _carry_out(folder: JobFolder, options: JobOptions) -> str:
         print(f"note: {note}", flush=True)
     without = sum(entry.pixel_size is None for entry in entries)
     if without:
-        _complain(f"WARNING: {options.in_mics} gives no pixel size for {without} micrographs: that of their headers is used")
+        _complain(f"WARNING: {options.in_mics} gives no pixel size for {without} micrographs: that in their headers is used")
     _clear(leftovers(folder.path))
     _size_circles(folder, options.pick, entries[0].pixel_size, generation)
     plan = {
@@ -160,16 +158,16 @@ def _carry_out(folder: JobFolder, options: JobOptions) -> str:
         finished = write_lists(options.output, options.in_mics, [entry.name for entry in entries], generation)
         _size_circles(folder, options.pick, entries[0].pixel_size, generation)
         if marker != SUCCESS and finished:
-            _complain(f"the lists name the {finished} micrographs that are finished; Continue takes up from there")
+            _complain(f"{finished} micrographs are finished and kept; press Continue to go on")
     return marker
 
 
-def _size_circles(folder: JobFolder, pick: PickSettings, pixel_size: float | None, generation: Generation) -> None:
+def _size_circles(folder: JobFolder, pick: PickRequest, pixel_size: float | None, generation: Generation) -> None:
     """Tell the project's Display how large the particles are, as soon as that is known."""
     from relion_ganpick.picking.diameter_record import DIAMETER_FILE, read_record
     from relion_ganpick.relion.outputs import write_manual_pick_settings
 
-    diameter = read_record(folder.path / DIAMETER_FILE) if pick.diameter == AUTO else pick.diameter_angstrom
+    diameter = read_record(folder.path / DIAMETER_FILE) if isinstance(pick.diameter, str) else pick.diameter
     in_project = (folder.path / "job.star").exists() or Path("default_pipeline.star").exists()
     if in_project and diameter is not None:
         write_manual_pick_settings(Path(), diameter, pixel_size, generation)
@@ -246,7 +244,7 @@ def _ignore_signals() -> None:
 def _complain(text: str) -> None:
     """Write one line to run.err, if it can be written at all: a full disk must not hide the marker."""
     try:
-        print(f"relion_ganpick: {text}", file=sys.stderr, flush=True)
+        print(f"relion_ganpick: {in_flags(text)}", file=sys.stderr, flush=True)
     except OSError:
         return
 

@@ -85,7 +85,7 @@ class JobFolder:
                     os.close(self.lock)
                     self.lock = None
                     raise GanpickError(
-                        f"{self.output}: another relion_ganpick works in this folder; wait until it ends, or abort it first"
+                        f"{self.output}: another relion_ganpick is running in this folder; wait until it ends, or abort it first"
                     ) from error
                 time.sleep(0.1)
             except OSError:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os.path
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from relion_ganpick.adaptation.options import AdaptOptions
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.options import add_options, settings_from
-from relion_ganpick.core.settings import PickSettings, RunSettings
+from relion_ganpick.core.options import RaisingParser, add_options, settings_from
+from relion_ganpick.core.settings import PickRequest, RunSettings
 
 IGNORED = ("in_movies", "in_parts", "in_coords", "in_3dref", "in_mask", "pipeline_control")
 WITHOUT_VALUE = {"gpu": "0"}
@@ -43,24 +41,16 @@ class JobOptions:
 
     output: str
     in_mics: str
-    pick: PickSettings
+    pick: PickRequest
     run: RunSettings
     adapt: AdaptOptions
     relion_version: str | None
     notes: tuple[str, ...]
 
 
-class Parser(argparse.ArgumentParser):
-    """Raises its errors, so that whoever called can leave a marker."""
-
-    def error(self, message: str) -> NoReturn:
-        """Turn argparse's complaint into ours."""
-        raise GanpickError(f"{message}; --help lists the options")
-
-
-def make_parser() -> Parser:
+def make_parser() -> RaisingParser:
     """Describe the External job's options."""
-    parser = Parser(
+    parser = RaisingParser(
         prog="relion_ganpick",
         description="Picks particles in cryo-EM micrographs as an External job of RELION 3.1, 4 and 5.",
         epilog="On the External job's Params tab, each option is a parameter: its label without the dashes, and its value.",
@@ -70,11 +60,11 @@ def make_parser() -> Parser:
     job = parser.add_argument_group("job")
     job.add_argument("--o", metavar="DIR/", help="the job's folder; RELION fills it in")
     job.add_argument("--in_mics", metavar="STAR", help="micrographs STAR file: Input tab, 'Input micrographs'")
-    add_options(parser, PickSettings)
+    add_options(parser, PickRequest)
     add_options(parser, RunSettings)
     add_options(parser, AdaptOptions)
-    job.add_argument("--relion_version", metavar="N", help="3.1, 4.0 or 5.0; found in job.star by default")
-    job.add_argument("--project_dir", metavar="DIR", help="RELION project; found by default")
+    job.add_argument("--relion_version", metavar="N", help="3.1, 4.0 or 5.0 (default: found in job.star)")
+    job.add_argument("--project_dir", metavar="DIR", help="folder of the RELION project (default: found)")
     job.add_argument("--version", action="store_true", help="print the version and end")
     job.add_argument("--help", action="store_true", help="print this help and end")
     for name in IGNORED:
@@ -112,10 +102,11 @@ def parse(argv: Sequence[str], output: str, in_mics: str | None) -> JobOptions:
         for a missing diameter or input.
     """
     parser = make_parser()
-    known = [option for action in parser._actions for option in action.option_strings]
     namespace, rest = parser.parse_known_args(list(argv))
     if rest:
-        raise GanpickError(_about_unknown(rest[0], known))
+        if not rest[0].startswith("-"):
+            raise GanpickError(f"unexpected word {rest[0]!r}: a value must not contain blanks")
+        raise GanpickError(parser.about_unknown(rest[0]))
     notes = _fill_missing_values(namespace)
     if in_mics is None:
         raise GanpickError(
@@ -124,7 +115,7 @@ def parse(argv: Sequence[str], output: str, in_mics: str | None) -> JobOptions:
     return JobOptions(
         output,
         in_mics,
-        settings_from(PickSettings, namespace),
+        settings_from(PickRequest, namespace),
         settings_from(RunSettings, namespace),
         settings_from(AdaptOptions, namespace),
         namespace.relion_version,
@@ -135,23 +126,15 @@ def parse(argv: Sequence[str], output: str, in_mics: str | None) -> JobOptions:
 def _fill_missing_values(namespace: argparse.Namespace) -> list[str]:
     """Give an option without a value, as an empty field of RELION's window leaves it, its default, and mention it."""
     notes = []
-    for settings in (PickSettings, RunSettings, AdaptOptions):
+    for settings in (PickRequest, RunSettings, AdaptOptions):
         for name in settings.__dataclass_fields__:
             if name in namespace and getattr(namespace, name) is None:
                 delattr(namespace, name)
                 if name in WITHOUT_VALUE:
                     setattr(namespace, name, WITHOUT_VALUE[name])
                 else:
-                    notes.append(f"--{name} was given without a value: its default is used")
+                    notes.append(f"--{name} has no value: its default is used")
     return notes
-
-
-def _about_unknown(word: str, known: list[str]) -> str:
-    if not word.startswith("-"):
-        return f"unexpected word {word!r}: values with blanks cannot be given here"
-    name = "--" + word.lstrip("-").split("=")[0].replace("-", "_")
-    near = difflib.get_close_matches(name, known, 1, 0.5)
-    return f"unknown option {word}" + (f": did you mean {near[0]}?" if near else "; --help lists the options")
 
 
 def find_project(output: str, in_mics: str | None, given: str | None) -> tuple[Path, str, str | None]:

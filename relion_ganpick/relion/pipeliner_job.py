@@ -31,9 +31,9 @@ from pipeliner.results_display_objects import ResultsDisplayObject
 from pipeliner.starfile_handler import StarFile
 
 from relion_ganpick.adaptation.options import FOLDER, AdaptOptions, read_decision
-from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.errors import GanpickError, in_flags
 from relion_ganpick.core.options import Option, options_of
-from relion_ganpick.core.settings import PickSettings, RunSettings
+from relion_ganpick.core.settings import PickRequest, RunSettings
 from relion_ganpick.relion.outputs import LIST_FILE
 from relion_ganpick.version import __version__
 
@@ -65,7 +65,7 @@ class PickedMicrograph:
 
 
 class GanpickAutopick(PipelinerJob):  # type: ignore[misc]
-    """Pick particles with `relion_ganpick`; the options are those of `PickSettings`, `RunSettings` and `AdaptOptions`."""
+    """Pick particles with `relion_ganpick`; the options are those of `PickRequest`, `RunSettings` and `AdaptOptions`."""
 
     PROCESS_NAME = "ganpick.autopick"
     OUT_DIR = "AutoPick"
@@ -84,21 +84,21 @@ class GanpickAutopick(PipelinerJob):  # type: ignore[misc]
             help_text="STAR file of the micrographs to pick, as Motion correction, CTF estimation or Import write it.",
             is_required=True,
         )
-        for settings in (PickSettings, RunSettings, AdaptOptions):
+        for settings in (PickRequest, RunSettings, AdaptOptions):
             self.joboptions |= job_options(settings)
         self.get_runtab_options(mpi=False, threads=True, addtl_args=True)
 
     def _describe(self) -> None:
         info = self.jobinfo
         info.display_name = "Particle picking by a GAN"
-        info.short_desc = "Pick particles without labels, by a conditional GAN that has learned from synthetic micrographs"
+        info.short_desc = "Pick particles without labels, with a network that has learned from simulated micrographs"
         info.long_desc = (
-            "A generator that was trained on synthetic micrographs only marks the particles; the markers become coordinates with"
-            " a figure of merit. No particle needs to be picked by hand: all that you must know is the particle's diameter."
+            "A network marks the particles. It has learned from simulated micrographs only, so nobody has to pick by hand."
+            " Every pick has a figure of merit, the chance that it is a particle. You give the particle's diameter."
         )
         info.version = __version__
         info.job_author = "relion-ganpick"
-        info.documentation = "The README of relion-ganpick, and relion_ganpick --help"
+        info.documentation = "The pages in the folder docs of relion-ganpick, and relion_ganpick --help"
         categories = {"PARTICLE SELECTION": "em_image_processing"}
         info.programs = [ExternalProgram(COMMAND, vers_com=[COMMAND, "--version"], onedep_categories=categories)]
         info.references = [
@@ -117,14 +117,14 @@ class GanpickAutopick(PipelinerJob):  # type: ignore[misc]
     def get_commands(self) -> list[PipelinerCommand]:
         """Call the executable with every option that has been filled in."""
         command = [COMMAND, "--o", self.output_dir, "--in_mics", self.joboptions["in_mics"].get_string()]
-        filled_in = self._filled_in(PickSettings) | self._filled_in(RunSettings) | self._filled_in(AdaptOptions)
+        filled_in = self._filled_in(PickRequest) | self._filled_in(RunSettings) | self._filled_in(AdaptOptions)
         for name, value in filled_in.items():
             command += [f"--{name}", str(value)]
         return [PipelinerCommand(command + self.parse_additional_args())]
 
     def additional_joboption_validation(self) -> list[JobOptionValidationResult]:
         """Let the settings themselves judge the values, so that form and executable never differ."""
-        problems = validate(PickSettings, self._filled_in(PickSettings), stand_in={"diameter": 1.0})
+        problems = validate(PickRequest, self._filled_in(PickRequest), stand_in={"diameter": 1.0})
         problems |= validate(RunSettings, self._filled_in(RunSettings))
         problems |= validate(AdaptOptions, self._filled_in(AdaptOptions))
         return [JobOptionValidationResult("error", [self._job_option(name)], text) for name, text in problems.items()]
@@ -250,7 +250,7 @@ def validate(settings: type, values: Mapping[str, Any], stand_in: Mapping[str, A
         try:
             settings(**{**(stand_in or {}), name: value})
         except GanpickError as error:
-            problems[name] = str(error)
+            problems[name] = in_flags(str(error))
     return problems
 
 

@@ -18,8 +18,9 @@ from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.formats.pick_files import write_picks
 from relion_ganpick.synthesis.imaging import Optics
-from relion_ganpick.synthesis.molecules import KINDS, random_molecule
+from relion_ganpick.synthesis.molecules import KINDS, Points, random_molecule
 from relion_ganpick.synthesis.scene import CLEAN, Scene, SceneSettings, make_scene
+from relion_ganpick.synthesis.structures import structure, structure_names
 from relion_ganpick.version import __version__
 
 CONTRAST = (2.5, 4.0)
@@ -50,7 +51,7 @@ class ProjectSettings:
     seed
         Names all random streams.
     kind
-        Kind of molecule, one of `molecules.KINDS`, or "random".
+        Kind of molecule, one of `molecules.KINDS`, a real structure (`structures.structure_names`), or "random".
     particles
         About how many particles a micrograph holds; None covers a fifth of it.
     empty
@@ -78,8 +79,11 @@ class ProjectSettings:
         for name in ("angpix", "diameter"):
             if not 0 < getattr(self, name) < 1e6:
                 raise GanpickError(f"--{name} {getattr(self, name):g}: give a positive number in Angstrom")
-        if self.kind not in (*KINDS, RANDOM):
-            raise GanpickError(f"--kind {self.kind}: no such kind of molecule; give one of {', '.join(KINDS)}, or {RANDOM}")
+        if self.kind not in (*KINDS, *structure_names(), RANDOM):
+            raise GanpickError(
+                f"--kind {self.kind}: no such molecule; give a kind ({', '.join(KINDS)}), "
+                f"a real structure ({', '.join(structure_names())}), or {RANDOM}"
+            )
         if self.particles is not None and self.particles < 1:
             raise GanpickError(f"--particles {self.particles}: give at least 1, or --empty 1 for micrographs without particles")
         if not 0 <= self.empty <= 1:
@@ -99,12 +103,18 @@ class ProjectSettings:
 def make_scenes(settings: ProjectSettings) -> Iterator[Scene]:
     """Simulate the project's micrographs one after the other; all show the same molecule."""
     rng = np.random.default_rng((settings.seed, MOLECULE_STREAM))
-    molecule = random_molecule(rng, N_POINTS, kind=None if settings.kind == RANDOM else settings.kind)
+    molecule = _molecule(settings.kind, rng)
     n_empty = round(settings.empty * settings.n)
     for index in range(settings.n):
         ranges = replace(_ranges(settings), empty=1.0 if index >= settings.n - n_empty else 0.0)
         rng = np.random.default_rng((settings.seed, SCENE_STREAM, index))
         yield make_scene((settings.height, settings.width), settings.diameter_px, rng, ranges, molecule)
+
+
+def _molecule(kind: str, rng: np.random.Generator) -> Points:
+    if kind in structure_names():
+        return structure(kind).points
+    return random_molecule(rng, N_POINTS, kind=None if kind == RANDOM else kind)
 
 
 def write_project(settings: ProjectSettings, folder: Path) -> Iterator[tuple[Path, int]]:

@@ -33,11 +33,11 @@ class Summary:
         seconds = time.monotonic() - self._began
         new = self.micrographs - self.kept
         each = f", {seconds / new:.2f} s for each of {new} new ones" if new else ""
-        before = f" ({self.kept} of them were finished before)" if self.kept else ""
+        before = f" ({self.kept} of them before)" if self.kept else ""
         of = f" of model {model}" if model else ""
         cuts = "  ".join(f"{cut:.1f}: {count}" for cut, count in zip(THRESHOLDS, self.above, strict=True))
         return [
-            f"picks that survive at a threshold of  {cuts}",
+            f"picks left at a threshold of  {cuts}",
             f"{self.micrographs} micrographs picked{before}, {self.failures} failed, {seconds:.1f} s{each}",
             f"{self.picks} picks at threshold {threshold:g}{of}, {self.picks / max(self.micrographs, 1):.1f} per micrograph",
         ]

@@ -59,13 +59,13 @@ class PairSettings:
             least, most = RANGES[name]
             if not least <= low <= high <= most:
                 limit = f"between {least:g} and {most:g}" if most < float("inf") else f"of at least {least:g}"
-                raise GanpickError(f"--{name} {low:g} {high:g}: give two numbers {limit}, the lower one first")
+                raise GanpickError(f"`{name}` {low:g} {high:g}: give two numbers {limit}, the lower one first")
         for name, least in (("pairs", 1), ("size", SMALLEST_SIZE), ("marker_size", 1), ("seed", 0)):
             if getattr(self, name) < least:
-                raise GanpickError(f"--{name} {getattr(self, name)}: give at least {least}")
+                raise GanpickError(f"`{name}` {getattr(self, name)}: give at least {least}")
         if self.shape_diameter[1] > self.size:
             given = "{} {}".format(*self.shape_diameter)
-            raise GanpickError(f"--shape_diameter {given}: larger than the picture of {self.size} pixels")
+            raise GanpickError(f"`shape_diameter` {given}: larger than the picture of {self.size} pixels")
 
 
 RANGES = {

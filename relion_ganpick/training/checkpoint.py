@@ -54,8 +54,8 @@ class TrainingRun:
         differing = self._differing(json.loads(state["settings"]))
         if differing:
             raise GanpickError(
-                f"{path} was made with other settings ({', '.join(differing)}); "
-                "give the same ones, or another --out, or delete the file"
+                f"{path} belongs to other settings ({', '.join(differing)}); "
+                "give the same ones, or another `out`, or delete the file"
             )
         for name in self.parts:
             getattr(self, name).load_state_dict(state[name])

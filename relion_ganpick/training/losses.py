@@ -60,12 +60,26 @@ def generator_loss(name: str, on_real: Tensor, on_fake: Tensor) -> Tensor:
     return cross_entropy_generator(on_fake) if name == "cross_entropy" else mean_squared_generator(on_real, on_fake)
 
 
-def cross_entropy_with_dice(logits: Tensor, marker: Tensor) -> Tensor:
-    """Cross entropy, which calibrates the marker's probability, plus 1 - Dice, which balances rare and common markers."""
-    entropy = F.binary_cross_entropy_with_logits(logits, marker)
+def cross_entropy_with_dice(logits: Tensor, marker: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Cross entropy, which calibrates the marker's probability, plus 1 - Dice, which balances rare and common markers.
+
+    Parameters
+    ----------
+    logits, marker
+        (n, 1, h, w); the marker is in [0, 1].
+    weight
+        (n, 1, h, w), how much each pixel counts; None counts all alike.
+    """
     probability = torch.sigmoid(logits)
-    overlap = 2 * (probability * marker).sum() + 1
-    return entropy + 1 - overlap / (probability.sum() + marker.sum() + 1)
+    if weight is None:
+        return F.binary_cross_entropy_with_logits(logits, marker) + 1 - _dice(probability, marker, marker)
+    entropy = (F.binary_cross_entropy_with_logits(logits, marker, reduction="none") * weight).sum() / weight.sum().clamp(min=1)
+    return entropy + 1 - _dice(probability * weight, marker, marker * weight)
+
+
+def _dice(probability: Tensor, marker: Tensor, counted: Tensor) -> Tensor:
+    """Dice coefficient; 1 is added to both sides of the fraction, so that an empty picture has one too."""
+    return (2 * (probability * marker).sum() + 1) / (probability.sum() + counted.sum() + 1)
 
 
 def _log_probability(judgement: Tensor) -> Tensor:

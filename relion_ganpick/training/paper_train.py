@@ -14,14 +14,16 @@ from tqdm import tqdm
 
 from relion_ganpick.core.equalise import Grey, as_input
 from relion_ganpick.core.localize import regions
+from relion_ganpick.model.card import Card
+from relion_ganpick.model.forward import mark
 from relion_ganpick.model.networks import PatchDiscriminator
 from relion_ganpick.model.paper_networks import PaperGenerator, initialise
-from relion_ganpick.model.weights import Card, Model, save_model
+from relion_ganpick.model.weights import Model, save_model
 from relion_ganpick.synthesis.paper import HELD_OUT, TRAINING, Pair, make_pair
 from relion_ganpick.training.checkpoint import TrainingRun
 from relion_ganpick.training.losses import data_loss, discriminator_loss, generator_loss, generator_objective
 from relion_ganpick.training.presets import PaperSettings
-from relion_ganpick.training.validate import HeldOut, Item, calibrate, figures_of, mark
+from relion_ganpick.training.validate import HeldOut, Item, calibrate, figures_of
 
 ORDER_STREAM, DROPOUT_STREAM = 10, 11
 
@@ -167,6 +169,6 @@ class PaperTrainer(TrainingRun):
     def _items(self) -> list[Item]:
         self.generator.eval()
         return [
-            (regions(mark(self.generator, as_input(pair.picture), self.device)[0]), pair.centres, pair.diameter / 4)
+            (regions(mark(self.generator, as_input(pair.picture)[None], self.device)[0, 0]), pair.centres, pair.diameter / 4)
             for pair in self.held_out
         ]

@@ -50,6 +50,8 @@ class TrainSettings:
         Members of the rescorer, which judges a micrograph's candidates beside each other; with 0 there is none.
     seed
         Names all random streams.
+    init
+        Name or path of a model whose generator the run starts from; empty for random weights.
     scene
         What the synthetic micrographs hold.
     """
@@ -75,6 +77,7 @@ class TrainSettings:
     calibration_scenes: int = 1500
     rescorers: int = 3
     seed: int = 1
+    init: str = ""
     scene: SceneSettings = field(default_factory=SceneSettings)
 
     @property
@@ -135,12 +138,12 @@ class PaperSettings(PairSettings):
         """Check what the networks demand of the pictures."""
         super().__post_init__()
         if not 0 <= self.dropout < 1:
-            raise GanpickError(f"--dropout {self.dropout:g}: give a share from 0 to less than 1")
+            raise GanpickError(f"`dropout` {self.dropout:g}: give a share from 0 to less than 1")
         if self.levels < 2:
-            raise GanpickError(f"--levels {self.levels}: give at least 2 encoding and as many decoding layers")
+            raise GanpickError(f"`levels` {self.levels}: give at least 2 encoding and as many decoding layers")
         if self.size % 2**self.levels:
             raise GanpickError(
-                f"--size {self.size}: give a multiple of {2**self.levels} (2 to the power of --levels), or fewer --levels"
+                f"`size` {self.size}: give a multiple of {2**self.levels} (2 to the power of `levels`), or fewer `levels`"
             )
 
     @property

@@ -16,11 +16,12 @@ from relion_ganpick.core.calibration import calibrated, context_terms, fit_conte
 from relion_ganpick.core.evaluate import average_precision, best_threshold, evaluate, match
 from relion_ganpick.core.localize import peaks
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.core.preprocess import PARTICLE_PX, normalise
+from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.core.settings import MIN_DISTANCE_DIAMETERS
+from relion_ganpick.model.forward import mark
 from relion_ganpick.model.rescorer import Features, Judged, Rescorer, fit_rescorer
 from relion_ganpick.model.surroundings import features_of
-from relion_ganpick.synthesis.pairs import random_scene
+from relion_ganpick.synthesis.pairs import prepared, random_scene
 from relion_ganpick.synthesis.scene_settings import SceneSettings
 from relion_ganpick.training.loading import in_order
 
@@ -86,7 +87,7 @@ class HeldOutScenes(Dataset[tuple[NDArray[np.float32], NDArray[np.float64]]]):
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         rng = np.random.default_rng((self.seed, VALIDATION_STREAM, self.numbers[index]))
         scene = random_scene(rng, 256, self.settings)
-        return normalise(scene.pixels), scene.centres
+        return prepared(scene), scene.centres
 
 
 def pick_held_out(
@@ -100,22 +101,12 @@ def pick_held_out(
     """Pick held-out scenes with raw scores; other processes make them, if there are to be any, and change nothing else."""
     items, features, areas = [], [], []
     for picture, centres in in_order(HeldOutScenes(seed, scenes, settings), workers):
-        marked = mark(generator, picture, device)
+        marked = mark(generator, picture[None], device)[0]
         picks = peaks(marked[0], PARTICLE_PX, MIN_DISTANCE_DIAMETERS * PARTICLE_PX)
         items.append((picks, centres, PARTICLE_PX / 4))
         features.append(features_of(picks, picture, marked))
         areas.append(picture.size / PARTICLE_PX**2)
     return HeldOut(items, features, areas)
-
-
-def mark(generator: nn.Module, picture: NDArray[np.float32], device: torch.device) -> NDArray[np.float32]:
-    """Run a generator on one picture of any size, (h, w) float32 -> (c, h, w) float32, its outputs; the first is the markers."""
-    stride = int(generator.stride)  # type: ignore[arg-type]
-    height, width = picture.shape
-    padded = np.pad(picture, ((0, -height % stride), (0, -width % stride)), "symmetric")
-    with torch.inference_mode():
-        batch = torch.from_numpy(padded)[None, None].to(device).contiguous(memory_format=torch.channels_last)
-        return np.asarray(generator.mark(batch)[0, :, :height, :width].cpu().numpy())  # type: ignore[operator]
 
 
 def calibrate(held_out: HeldOut, rescorer: Rescorer | None = None) -> tuple[dict[str, list[float]], float]:

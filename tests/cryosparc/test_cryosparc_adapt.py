@@ -106,8 +106,8 @@ def test_job_names_the_model_that_picked_and_resume_keeps_to_it(server: Server5,
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--coordinates", "picks.csv"), "--adapt and --coordinates exclude each other"),
-        (("--model", "paper"), "model paper is of the paper's kind, which cannot be adapted"),
+        (("--coordinates", "picks.csv"), "--adapt and --coordinates cannot be given together"),
+        (("--model", "paper"), "model paper cannot be adapted, as it is one of the paper's kind"),
     ],
 )
 def test_what_does_not_go_together_is_refused_before_a_job_is_made(

@@ -100,8 +100,8 @@ def test_job_that_is_ended_in_the_web_interface_is_left_as_it_is(
     assert job.status == status
     assert "jobs.save_output" not in server.world.requests
     error = capfd.readouterr().err
-    assert f"{job.uid} is {status}: it was ended in CryoSPARC" in error
-    assert f"--resume {job.uid} goes on from there" in error
+    assert f"{job.uid} is {status}: somebody ended it in CryoSPARC" in error
+    assert f"--resume {job.uid} to go on" in error
 
 
 def test_deleted_job_ends_the_run(server: Server5, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
@@ -155,7 +155,7 @@ def test_resume_does_not_mix_results_of_two_versions_or_models(
     seen = watch(monkeypatch)
     assert run(server, "--resume", "J43") == 0
     assert len(seen) == 3
-    assert "2 micrographs that were finished before are picked again" in capsys.readouterr().out
+    assert "2 finished micrographs are picked again" in capsys.readouterr().out
 
 
 def test_resume_takes_an_option_that_the_first_version_did_not_have(
@@ -212,7 +212,7 @@ def test_resume_finishes_a_job_that_was_left_running(server: Server5, monkeypatc
     [
         (("--diameter", "30"), "--diameter 30.0: the run to resume has 20.0"),
         (("--out", "elsewhere"), "--resume needs the results of the first run"),
-        (("--dry_run",), "--resume and --dry_run exclude each other"),
+        (("--dry_run",), "--resume and --dry_run cannot be given together"),
     ],
 )
 def test_resume_refuses_what_does_not_fit(
@@ -228,7 +228,7 @@ def test_resume_of_a_completed_job_changes_nothing(server: Server5, capfd: pytes
     assert pick(server) == 0
     saves = server.world.requests.count("jobs.save_output")
     assert run(server, "--resume", "J43") == 1
-    assert "J43 is completed already" in capfd.readouterr().err
+    assert "J43 is complete" in capfd.readouterr().err
     assert server.world.requests.count("jobs.save_output") == saves
     assert server.world.jobs["J43"].status == "completed"
 
@@ -296,7 +296,7 @@ def test_signals_end_a_real_process_in_order(world: World, user: Path, tmp_path:
         assert process.returncode == 130
         (job,) = world.external_jobs()
         assert (job.status, job.error) == ("failed", f"stopped by {number.name}")
-        assert "--resume J43 goes on from there" in error
+        assert "give --resume J43 to go on" in error
         scores = list(work.glob("cryosparc_ganpick/P3_J43/scores/*.npy"))
         assert len(scores) >= 1
         assert np.load(scores[0]).shape == (6, 4)

@@ -170,7 +170,7 @@ def test_address_that_is_none_is_refused(world: World, url: str, capfd: pytest.C
 def test_credentials_are_no_arguments_and_are_not_repeated(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["--project", "P1", *words]) == 1
     output = "".join(capfd.readouterr())
-    assert "credentials are never given as arguments" in output
+    assert "never give a password as an option" in output
     assert "s3cret-word" not in output
 
 

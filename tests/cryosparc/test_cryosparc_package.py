@@ -62,7 +62,7 @@ def test_copied_script_names_the_missing_packages(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
     done = run_script(copied, "--version", cwd=tmp_path, GANPICK_PYTHON=str(tmp_path / "bare" / "bin" / "python"))
     assert done.returncode == 1
-    assert "missing Python packages: cv2, matplotlib" in done.stderr
+    assert "missing Python packages: cv2, imagecodecs, matplotlib" in done.stderr
     assert "make venv" in done.stderr
 
 

@@ -14,10 +14,11 @@ from cryosparc_tool.data.coordinates import Coordinates
 from cryosparc_tool.data.dataset import FIELDS, all_fields, pick_columns
 from cryosparc_tool.data.exposures import Exposure, choose_output
 from cryosparc_tool.data.files import MicrographFiles, MissingError
-from cryosparc_tool.data.power import RatedPicks, RatingPicker, local_power
+from cryosparc_tool.data.power import RatedPicks, RatingPicker
 from cryosparc_tool.server.interface import SourceOutput
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import Micrograph
+from relion_ganpick.core.power import local_power
 from relion_ganpick.core.settings import PickSettings
 
 SHAPE = (100, 200)

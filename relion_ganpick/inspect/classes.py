@@ -1,0 +1,107 @@
+"""Class averages of a job's picks: what it is, on the whole, that was picked."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from relion_ganpick.adaptation.averages import HALF, cut_out, nearest_average, sorted_patches
+from relion_ganpick.core.picks import Picks
+from relion_ganpick.inspect.pictures import Looks
+
+Image = NDArray[np.float32]
+
+N_CLASSES, MOST_PATCHES, ROUNDS = 20, 1000, 10
+FEWEST_PATCHES, FEWEST_OF_CLASS = 20, 5
+SIDE = 96
+REACH = 4.0
+"""Spreads of an average's pixels about their mean that become black and white."""
+
+
+@dataclass(frozen=True)
+class Averages:
+    """Averages of picks that look alike.
+
+    Attributes
+    ----------
+    pictures
+        (k, s, s) float32, the class with most members first.
+    counts
+        (k,) members among the picks that were sorted.
+    merits
+        (k,) their mean figure of merit.
+    n_micrographs
+        From how many micrographs they come.
+    """
+
+    pictures: Image
+    counts: tuple[int, ...]
+    merits: tuple[float, ...]
+    n_micrographs: int
+
+    def payload(self) -> dict[str, Any]:
+        """For the page, ready for JSON."""
+        classes = [
+            {"picture": _png(picture), "count": count, "merit": round(merit, 4)}
+            for picture, count, merit in zip(self.pictures, self.counts, self.merits, strict=True)
+        ]
+        return {"classes": classes, "n": sum(self.counts), "micrographs": self.n_micrographs}
+
+
+def averages_of(looks: Mapping[int, Looks], kept: Mapping[int, Picks], seed: int = 1) -> Averages | None:
+    """Sort the picks of some micrographs into at most 20 classes by what they look like, and average each.
+
+    Parameters
+    ----------
+    looks
+        Pictures by micrograph.
+    kept
+        Picks by micrograph, in pixels of the file. At most 1000 of them make the classes; all are counted.
+    seed
+        Names the random streams.
+
+    Returns
+    -------
+    The averages; None where there are fewer than 20 picks.
+    """
+    patches = [patches_of(looks[index], kept[index]) for index in looks]
+    every = np.concatenate(patches) if patches else np.empty((0, 1, 1), np.float32)
+    if len(every) < FEWEST_PATCHES:
+        return None
+    merit = np.concatenate([kept[index].score for index in looks])
+    rng = np.random.default_rng((seed, 3))
+    n_classes = max(min(N_CLASSES, len(every) // FEWEST_OF_CLASS), 1)
+    fitted, member = sorted_patches(every[rng.permutation(len(every))[:MOST_PATCHES]], n_classes, ROUNDS, rng)
+    means = np.stack([fitted[member == k].mean(axis=0) for k in range(n_classes) if (member == k).any()])
+    nearest = nearest_average(every, means)
+    counts = np.bincount(nearest, minlength=len(means))
+    order = [int(k) for k in np.argsort(-counts, kind="stable") if counts[k]]
+    merits = tuple(float(merit[nearest == k].mean()) for k in order)
+    return Averages(np.asarray(means[order]), tuple(int(counts[k]) for k in order), merits, len(patches))
+
+
+def classes_of(looks: Looks, picks: Picks, averages: Averages) -> NDArray[np.intp]:
+    """Find the number of the average that each pick looks most like, (n,)."""
+    patches = patches_of(looks, picks)
+    return nearest_average(patches, averages.pictures) if len(patches) else np.empty(0, np.intp)
+
+
+def patches_of(looks: Looks, picks: Picks) -> Image:
+    """Cut a square of two diameters around every pick, (n, s, s) float32; beyond the edge the picture is mirrored."""
+    at = looks.scale.to_working(Picks(picks.x - looks.area.left, picks.y - looks.area.top, picks.score))
+    height, width = looks.picture.shape
+    middle = np.clip(np.rint(at.xy), 0, (width - 1, height - 1))
+    return cut_out(np.pad(looks.picture, HALF + 1, "symmetric"), middle + HALF + 1)
+
+
+def _png(picture: Image) -> str:
+    spread = REACH * float(picture.std()) or 1.0
+    grey = np.clip(127.5 + 127.5 * (picture - picture.mean()) / spread, 0, 255).astype(np.uint8)
+    large = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", large)[1].tobytes()).decode()

@@ -1,0 +1,59 @@
+"""A model's generator on a device, ready to mark pictures."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from relion_ganpick.core.device import find_device
+from relion_ganpick.model.forward import mark
+from relion_ganpick.model.weights import Model
+from relion_ganpick.picking.method import method_of
+
+Image = NDArray[np.float32]
+
+
+class MarkingNetwork:
+    """A generator with its batch normalisations folded in, in the precision that its method and the device allow.
+
+    Parameters
+    ----------
+    model
+        A loaded model.
+    device
+        "auto", "cpu", "cuda" or "cuda:N"; see `find_device`.
+
+    Raises
+    ------
+    GanpickError
+        If the device is missing.
+    """
+
+    def __init__(self, model: Model, device: str = "auto") -> None:
+        self.model = model
+        self.method = method_of(model.card)
+        self.device = find_device(device)
+        self.dtype = self.method.precision(self.device)
+        fused = _fuse(model.generator)
+        self._generator = fused.to(self.device, self.dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def __call__(self, batch: Image) -> Image:
+        """Mark pictures, (n, h, w) float32 -> (n, c, h, w) float32."""
+        return mark(self._generator, batch, self.device, self.dtype)
+
+
+def _fuse(generator: nn.Module) -> nn.Module:
+    """Copy a network with every batch normalisation worked into the convolution before it."""
+    fused = copy.deepcopy(generator).eval()
+    for block in fused.modules():
+        if isinstance(block, nn.Sequential):
+            for k in range(len(block) - 1):
+                convolution, normalisation = block[k], block[k + 1]
+                if isinstance(convolution, nn.Conv2d) and isinstance(normalisation, nn.BatchNorm2d):
+                    block[k], block[k + 1] = fuse_conv_bn_eval(convolution, normalisation), nn.Identity()
+    return fused

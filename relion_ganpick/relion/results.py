@@ -1,0 +1,121 @@
+"""Results of an External job: coordinate files for RELION, scores for *Continue*, and what of both still holds."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from relion_ganpick.core.picks import Picks, counts_above
+from relion_ganpick.formats.micrographs_star import MicrographEntry
+from relion_ganpick.formats.pick_files import FileState, State, cut_digest, digest, inspect_picks, read_picks, write_picks
+from relion_ganpick.picking.picker import Picker
+from relion_ganpick.picking.stream import Result
+from relion_ganpick.relion.names import inside_stem, pick_file, scores_file
+from relion_ganpick.runs.results import Finished
+from relion_ganpick.version import __version__
+
+log = logging.getLogger(__name__)
+
+
+class JobResults:
+    """Files of a job's folder.
+
+    Parameters
+    ----------
+    output
+        The folder with its final slash.
+    entries
+        The job's micrographs.
+    keep_inside
+        Whether coordinate files must stay in the folder; see `pick_file`.
+    picker
+        What the picks come from.
+    """
+
+    def __init__(self, output: str, entries: Sequence[MicrographEntry], keep_inside: bool, picker: Picker) -> None:
+        self.output, self.entries, self.keep_inside, self.picker = output, entries, keep_inside, picker
+        self._fingerprints: dict[int, str | None] = {}
+
+    def finished(self, index: int) -> Finished | None:
+        """Find a micrograph whose coordinates still hold or were edited, or cut its scores at another threshold."""
+        path = self._pick_file(index)
+        found = inspect_picks(path)
+        fingerprint = self._fingerprints[index] = self._fingerprint(index)
+        if found.state is State.EDITED:
+            return _as_before(found, "edited since: kept")
+        if fingerprint is None:
+            return None
+        if found.state is State.OURS and found.settings == self._settings_digest(fingerprint):
+            return _as_before(found)
+        return self._cut_again(index, path, fingerprint)
+
+    def refuse(self, index: int, result: Result) -> str | None:
+        """Refuse nothing: RELION's micrographs are the files themselves."""
+        return None
+
+    def keep(self, index: int, result: Result, picks: Picks) -> None:
+        """Write first all scores, then the picks that RELION reads."""
+        assert result.picks is not None
+        if self.entries[index].pixel_size is None:
+            log.warning(
+                f"{self._name(index)}: the STAR file gives no pixel size, so its header's is used; give `angpix` to change it"
+            )
+        # taken before the file was read: should it change meanwhile, the next run picks it again
+        fingerprint = self._fingerprints.pop(index) or digest("")
+        write_picks(Path(scores_file(self.output, self._name(index))), result.picks, fingerprint)
+        write_picks(self._pick_file(index), picks, self._settings_digest(fingerprint), result.picks)
+
+    def failed(self, index: int, reason: str) -> str:
+        """Take back picks of other settings, or of what the file was before; a file that has gone may come back."""
+        path = self._pick_file(index)
+        if self._fingerprints.pop(index) and inspect_picks(path).state is State.OURS:
+            path.unlink()
+        return reason
+
+    def picture(self, index: int) -> tuple[Path, Picks] | None:
+        """Draw what is in the coordinate file, unless the picture is newer."""
+        picks = self._pick_file(index)
+        picture = Path(f"{self.output}overlays/{inside_stem(self._name(index))}.png")
+        if not picks.is_file() or (picture.is_file() and picture.stat().st_mtime_ns >= picks.stat().st_mtime_ns):
+            return None
+        return picture, read_picks(picks)
+
+    def _cut_again(self, index: int, path: Path, fingerprint: str) -> Finished | None:
+        """Apply a new threshold to scores that are still good; no network is needed."""
+        scores = Path(scores_file(self.output, self._name(index)))
+        found = inspect_picks(scores)
+        if found.state is not State.OURS or found.settings != fingerprint:
+            return None
+        scored = read_picks(scores)
+        picks = scored.above(self.picker.threshold)
+        write_picks(path, picks, self._settings_digest(fingerprint), scored)
+        return Finished(len(picks), counts_above(scored.score), "(from its scores)", before=False)
+
+    def _name(self, index: int) -> str:
+        return self.entries[index].name
+
+    def _pick_file(self, index: int) -> Path:
+        return Path(pick_file(self.output, self._name(index), self.keep_inside))
+
+    def _fingerprint(self, index: int) -> str | None:
+        """Digest of all that a micrograph's scores depend on; None if there is no such file."""
+        entry = self.entries[index]
+        try:
+            status = os.stat(entry.name)
+        except OSError:
+            return None
+        settings = {k: v for k, v in asdict(self.picker.settings).items() if k not in ("threshold", "model")}
+        card = self.picker.model.card
+        facts = [__version__, card.sha256, card.calibration, settings, entry.pixel_size, status.st_size, status.st_mtime_ns]
+        return digest(json.dumps(facts, sort_keys=True))
+
+    def _settings_digest(self, fingerprint: str) -> str:
+        return cut_digest(fingerprint, self.picker.threshold)
+
+
+def _as_before(found: FileState, note: str = "") -> Finished:
+    return Finished(found.n_picks, found.above, note)
