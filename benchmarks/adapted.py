@@ -57,7 +57,7 @@ def adapted(pictures: Sequence[Image], found: Callable[[Picker], Row], picker: P
         began = time.monotonic()
         try:
             settings = replace(AdaptSettings(), seed=seed, least_gain=args.least_gain)
-            model = adapt(picker.model, pictures, settings, picker.device, lambda _: None)
+            model = adapt(picker.model, pictures, settings, picker.device)
             note = ", kept as it was: no better by its own measure"
             if model:
                 note = ", agreement {agreement_before:.4f} before, {agreement:.4f} after".format(**model.card.metrics)

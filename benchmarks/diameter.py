@@ -23,7 +23,7 @@ import torch
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import Micrograph, read_micrograph
 from relion_ganpick.core.preprocess import PARTICLE_PX
-from relion_ganpick.core.settings import PickSettings
+from relion_ganpick.core.settings import PickRequest
 from relion_ganpick.picking.auto_diameter import MOST_LOOKED_AT, preferred
 from relion_ganpick.picking.diameter import estimate_diameter
 from relion_ganpick.synthesis.molecules import KINDS, random_molecule
@@ -67,7 +67,7 @@ def report(cases: Iterator[Case], args: argparse.Namespace) -> None:
         micrographs = list(case.micrographs) if case.name.startswith("simulated") else case.micrographs
         began = time.perf_counter()
         try:
-            found = estimate_diameter(micrographs, PickSettings(diameter="auto", model=args.model), args.device)
+            found = estimate_diameter(micrographs, PickRequest(diameter="auto", model=args.model), args.device)
         except GanpickError as error:
             refused += 1
             print(f"{case.name:34s} {case.diameter:5.0f}   {str(error)[:90]}", flush=True)
