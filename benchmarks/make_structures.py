@@ -99,7 +99,8 @@ def main() -> None:
             "held_out": wanted.held_out,
         }
         extent = np.linalg.norm(arrays[wanted.name][:, :3] / PER_ANGSTROM, axis=1).max() * 2
-        print(f"{wanted.name:12s} {len(arrays[wanted.name]):5d} points, about {extent:.0f} A: {str(facts[wanted.name]['title'])[:70]}")
+        title = str(facts[wanted.name]["title"])[:70]
+        print(f"{wanted.name:12s} {len(arrays[wanted.name]):5d} points, about {extent:.0f} A: {title}")
     np.savez_compressed(OUT / "structures.npz", allow_pickle=False, **arrays)
     (OUT / "structures.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     print(f"{len(arrays)} structures, {(OUT / 'structures.npz').stat().st_size / 1e3:.0f} kB")
