@@ -100,7 +100,7 @@ class ExposureResults:
         if scored is None:
             return None
         picks = self.take(index, scored)
-        return Finished(len(picks), counts_above(scored.score), "(finished before)")
+        return Finished(len(picks), counts_above(scored.score), " (finished before)")
 
     def refuse(self, index: int, result: Result) -> str | None:
         """Refuse a file of another size than CryoSPARC knows."""

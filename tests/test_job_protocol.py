@@ -150,7 +150,7 @@ WRONG = {
     "project": (["--project_dir", "nowhere"], "--project_dir nowhere: no such folder"),
     "zero": (["--diameter", "0"], "--diameter 0: give a positive number in Angstrom"),
     "negative": (["--diameter", "-5"], "--diameter -5: give a positive number in Angstrom"),
-    "nan": (["--diameter", "nan"], "--diameter nan: give a positive number in Angstrom"),
+    "nan": (["--diameter", "nan"], "--diameter nan: give a number or auto"),
     "empty": (["--diameter"], "the particle diameter is missing: give --diameter"),
 }
 

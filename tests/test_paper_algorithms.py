@@ -134,10 +134,10 @@ def test_product_of_number_and_size_is_bounded() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"fade": (0.0, 1.5)}, "--fade 0 1.5: give two numbers between 0 and 1, the lower one first"),
-        ({"shape_diameter": (9, 4)}, "--shape_diameter 9 4: give two numbers of at least 2, the lower one first"),
-        ({"shape_diameter": (9, 600)}, "--shape_diameter 9 600: larger than the picture of 512 pixels"),
-        ({"marker_size": 0}, "--marker_size 0: give at least 1"),
+        ({"fade": (0.0, 1.5)}, "`fade` 0 1.5: give two numbers between 0 and 1, the lower one first"),
+        ({"shape_diameter": (9, 4)}, "`shape_diameter` 9 4: give two numbers of at least 2, the lower one first"),
+        ({"shape_diameter": (9, 600)}, "`shape_diameter` 9 600: larger than the picture of 512 pixels"),
+        ({"marker_size": 0}, "`marker_size` 0: give at least 1"),
     ],
 )
 def test_senseless_ranges_are_refused(changes: dict, message: str) -> None:

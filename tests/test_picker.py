@@ -21,7 +21,7 @@ DIAMETER = 180.0
 EASY = replace(
     CLEAN, diameter=(DIAMETER, DIAMETER), contrast=(2.0, 2.0), area_density=(0.25, 0.25), spacing=(1.0, 1.1), phase_plate=0
 )
-EASY = replace(EASY, molecule="dihedral", defocus_angstrom=(12000.0, 20000.0))
+EASY = replace(EASY, molecule="6zu5", defocus_angstrom=(12000.0, 20000.0))
 
 
 def scene(height: int = 300, width: int = 380, seed: int = 5, diameter_px: float = 24.0) -> Scene:
@@ -129,8 +129,8 @@ def test_picks_are_the_same_for_any_batch_size_and_number_of_threads(picker: Pic
 def test_large_pictures_give_the_same_marks_by_tiles(picker: Picker, monkeypatch: pytest.MonkeyPatch) -> None:
     prepared = picker.prepare(micrograph(scene(420, 640, diameter_px=16.0)))
     whole = picker.mark(prepared.picture)
-    monkeypatch.setattr("relion_ganpick.picking.picker.LARGEST_SIDE", 300)
-    monkeypatch.setattr("relion_ganpick.picking.picker.TILE_CORE", 160)
+    monkeypatch.setattr("relion_ganpick.picking.method.LARGEST_SIDE", 300)
+    monkeypatch.setattr("relion_ganpick.picking.method.TILE_CORE", 160)
     np.testing.assert_allclose(picker.mark(prepared.picture), whole, atol=0.02)
 
 
@@ -146,7 +146,7 @@ def test_threshold_only_filters(picker: Picker) -> None:
     ("pixels", "pixel_size", "message"),
     [
         (np.full((400, 400), 3.0), 7.5, "all pixels are equal"),
-        (np.full((400, 400), np.nan), 7.5, "not finite"),
+        (np.full((400, 400), np.nan), 7.5, "NaN or infinite"),
         (np.zeros((400, 400)), None, "pixel size is not known"),
         (np.zeros((400, 400)), 0.4, "larger than the micrograph"),
         (np.zeros((400, 400)), 1.0, "only 2.2 diameters across"),
@@ -164,7 +164,7 @@ def test_useless_micrographs_are_refused_by_name(
 def test_one_pixel_that_is_not_a_number_is_seen(picker: Picker) -> None:
     pixels = scene().pixels.copy()
     pixels[100, 200] = np.inf
-    with pytest.raises(GanpickError, match="not finite"):
+    with pytest.raises(GanpickError, match="NaN or infinite"):
         picker.pick(Micrograph(pixels, 7.5, "inf.mrc"))
 
 

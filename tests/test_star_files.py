@@ -388,7 +388,7 @@ def test_binary_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(GanpickError, match=r"no\.star: no such file; give --in_mics"):
+    with pytest.raises(GanpickError, match=r"no\.star: no such file; give `in_mics`"):
         read_micrographs(tmp_path / "no.star")
     with pytest.raises(GanpickError, match="not a STAR file that can be read"):
         read_micrographs(tmp_path)

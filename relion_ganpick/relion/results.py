@@ -46,7 +46,7 @@ class JobResults:
         found = inspect_picks(path)
         fingerprint = self._fingerprints[index] = self._fingerprint(index)
         if found.state is State.EDITED:
-            return _as_before(found, "edited since: kept")
+            return _as_before(found, ", edited since: kept")
         if fingerprint is None:
             return None
         if found.state is State.OURS and found.settings == self._settings_digest(fingerprint):
@@ -93,7 +93,7 @@ class JobResults:
         scored = read_picks(scores)
         picks = scored.above(self.picker.threshold)
         write_picks(path, picks, self._settings_digest(fingerprint), scored)
-        return Finished(len(picks), counts_above(scored.score), "(from its scores)", before=False)
+        return Finished(len(picks), counts_above(scored.score), " (from its scores)", before=False)
 
     def _name(self, index: int) -> str:
         return self.entries[index].name

@@ -21,7 +21,7 @@ class Finished:
     above
         How many scored picks survive at 0.1, 0.2 ... 0.9.
     note
-        What to say about it, behind its name; empty for nothing.
+        What to say about it, right behind the number of picks; empty for no line at all.
     before
         Whether it was finished in an earlier run; else its scores were, and the threshold was applied anew.
     """

@@ -137,12 +137,12 @@ class Run:
         picks = outcome.picks.above(self.picker.threshold)
         self.results.keep(index, outcome, picks)
         self.summary.add(len(picks), counts_above(outcome.picks.score))
-        self._say(index, len(picks), f"({sum(outcome.seconds.values()):.2f} s)")
+        self._say(index, len(picks), f" ({sum(outcome.seconds.values()):.2f} s)")
         return None
 
     def _say(self, index: int, n_picks: int, note: str) -> None:
         total = len(self.source)
-        log.info(f"[{self._done:{len(str(total))}d}/{total}] {self.source.name(index)}: {n_picks} picks {note}")
+        log.info(f"[{self._done:{len(str(total))}d}/{total}] {self.source.name(index)}: {n_picks} picks{note}")
 
     @property
     def _done(self) -> int:

@@ -15,6 +15,7 @@ from standin_world import EMAIL, LICENSE, PASSWORD, World, exposure_dataset
 
 from cryosparc_tool.data.power import RatedPicks
 from cryosparc_tool.server import retry
+from relion_ganpick.core.settings import PickSettings
 from relion_ganpick.picking.stream import Result, Task
 
 SHAPE = (40, 56)
@@ -62,20 +63,20 @@ def fake_stream(tasks: Iterable[Task], *_: Any) -> Iterator[Result]:
 class FakePicker:
     """Takes the place of the picker, and needs no model; like the paper's, it has no working diameter to choose."""
 
-    as_in_paper = True
+    method = SimpleNamespace(follows_size=False)
 
-    def __init__(self, pick: Any, _: str) -> None:
+    def __init__(self, pick: PickSettings, _: str) -> None:
         self.settings, self.device, self.dtype = pick, "cpu", "torch.float32"
+        self.threshold = 0.5 if pick.threshold is None else pick.threshold
         self.model = SimpleNamespace(card=SimpleNamespace(name="fake", sha256="0" * 64, calibration={}))
 
 
 def fake_picking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replace the core below `cryosparc_tool.run`, and all waiting."""
+    """Replace the core below `cryosparc_tool.session`, and all waiting."""
     card = SimpleNamespace(threshold=0.5, sha256="0" * 64, calibration={})
     monkeypatch.setattr("relion_ganpick.model.weights.read_card", lambda _: card)
-    monkeypatch.setattr("cryosparc_tool.run.stream", fake_stream)
-    monkeypatch.setattr("cryosparc_tool.run.RatingPicker", FakePicker)
-    monkeypatch.setattr("relion_ganpick.picking.picker.Picker", FakePicker)
+    monkeypatch.setattr("relion_ganpick.runs.run.stream", fake_stream)
+    monkeypatch.setattr("cryosparc_tool.data.power.RatingPicker", FakePicker)
     monkeypatch.setattr(retry, "WAITS", (0.0, 0.0))
 
 

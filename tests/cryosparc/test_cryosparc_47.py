@@ -32,7 +32,7 @@ def world(project_folder: Path, user: Path, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("cryosparc.command.RETRY_INTERVAL", 0)
     png = report.histogram(np.zeros(report.BINS, np.int64), 0.5)
     monkeypatch.setattr(report, "histogram", lambda *_: png)
-    monkeypatch.setattr("cryosparc_tool.run.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("cryosparc_tool.results.LOOK_SECONDS", 0.0)
     world = make_world(project_folder)
     # the first micrograph is only on the server
     mine = tmp_path / "mine"

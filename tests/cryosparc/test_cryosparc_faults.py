@@ -32,7 +32,7 @@ def world(project_folder: Path, user: Path, monkeypatch: pytest.MonkeyPatch) -> 
     fake_picking(monkeypatch)
     png = report.histogram(np.zeros(report.BINS, np.int64), 0.5)
     monkeypatch.setattr(report, "histogram", lambda *_: png)
-    monkeypatch.setattr("cryosparc_tool.run.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("cryosparc_tool.results.LOOK_SECONDS", 0.0)
     # one micrograph must be downloaded, the others lie on the shared file system
     monkeypatch.setattr("cryosparc_tool.server.versions.PROBE_SECONDS", 1)
     return make_world(project_folder)

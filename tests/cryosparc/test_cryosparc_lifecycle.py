@@ -32,7 +32,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def world(project_folder: Path, user: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     fake_picking(monkeypatch)
-    monkeypatch.setattr("cryosparc_tool.run.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("cryosparc_tool.results.LOOK_SECONDS", 0.0)
     return make_world(project_folder)
 
 
@@ -59,7 +59,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, after: int, action: Any) -> None:
                 action()
             yield result
 
-    monkeypatch.setattr("cryosparc_tool.run.stream", stream)
+    monkeypatch.setattr("relion_ganpick.runs.run.stream", stream)
 
 
 def throw(error: BaseException) -> None:
@@ -119,7 +119,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             seen.append(result.task.name)
             yield result
 
-    monkeypatch.setattr("cryosparc_tool.run.stream", stream)
+    monkeypatch.setattr("relion_ganpick.runs.run.stream", stream)
     return seen
 
 
@@ -178,7 +178,7 @@ def test_resume_pushes_without_picking_after_a_failed_save(server: Server5, monk
     assert server.world.jobs["J43"].status == "failed"
     before = np.load(user / "cryosparc_ganpick/P3_J43/picked_particles.cs")
     server.world.faults.clear()
-    monkeypatch.setattr("cryosparc_tool.run.stream", lambda *_: pytest.fail("picked again"))
+    monkeypatch.setattr("relion_ganpick.runs.run.stream", lambda *_: pytest.fail("picked again"))
     assert run(server, "--resume", "J43") == 0
     pushed = server.world.jobs["J43"].datasets["picked_particles"]
     assert (pushed["location/center_x_frac"] == before["location/center_x_frac"]).all()
@@ -202,7 +202,7 @@ def test_resume_finishes_a_job_that_was_left_running(server: Server5, monkeypatc
     server.world.faults.append(Fault("jobs.mark_failed", 500))
     assert pick(server) == 130
     assert server.world.jobs["J43"].status == "running"
-    monkeypatch.setattr("cryosparc_tool.run.stream", fake_stream)
+    monkeypatch.setattr("relion_ganpick.runs.run.stream", fake_stream)
     assert run(server, "--resume", "J43") == 0
     assert server.world.jobs["J43"].history == ["building", "running", "completed"]
 

@@ -167,7 +167,7 @@ def test_output_is_chosen_by_type(outputs: list[SourceOutput], chosen: str) -> N
     ("outputs", "wanted", "message"),
     [
         ([], None, "J1 has no output of exposures"),
-        ([source("a"), source("b")], None, "give --output one of a, b"),
+        ([source("a"), source("b")], None, "give `output` one of a, b"),
         ([source("a", "particle")], "a", "holds particles, not exposures"),
         ([source("a", slots=("movie_blob",))], "a", "lacks micrograph_blob and mscope_params"),
         ([source("a")], "b", "no such output; its outputs: a"),

@@ -76,7 +76,7 @@ def test_event_log_shows_progress_table_histogram_and_picture(server: Server5) -
 
 
 def test_progress_is_one_line_that_is_updated(server: Server5, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cryosparc_tool.run.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("cryosparc_tool.results.LOOK_SECONDS", 0.0)
     assert main(words(server)) == 0
     (job,) = server.world.external_jobs()
     assert sum(" micrographs, " in event["text"] for event in job.events) == 1
@@ -114,7 +114,7 @@ def test_dry_run_creates_no_job(server: Server5, user: Path) -> None:
 def test_dry_run_with_another_threshold_picks_nothing_again(server: Server5, user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["--url", server.url, "--project", PROJECT, "--job", SOURCE, "--diameter", "20", "--dry_run"]
     assert main([*arguments, "--threshold", "0.5"]) == 0
-    monkeypatch.setattr("cryosparc_tool.run.stream", lambda *_: pytest.fail("picked again"))
+    monkeypatch.setattr("relion_ganpick.runs.run.stream", lambda *_: pytest.fail("picked again"))
     assert main([*arguments, "--threshold", "0"]) == 0
     folder = user / "cryosparc_ganpick" / f"{PROJECT}_{SOURCE}_dry_run"
     assert len(np.load(folder / "picked_particles.cs")) == 18
@@ -172,7 +172,7 @@ def test_files_are_downloaded_where_the_project_is_not_shared(
             yield from fake_stream([task])
 
     original = {str(path.relative_to(server.world.folder)): path.read_bytes() for path in server.world.folder.rglob("*.mrc")}
-    monkeypatch.setattr("cryosparc_tool.run.stream", stream)
+    monkeypatch.setattr("relion_ganpick.runs.run.stream", stream)
     monkeypatch.setattr(Server5, "_projects_get_directory", lambda *_: "/not/here")
     assert main(words(server, "--cache", str(cache))) == 0
     assert [same for _, same in seen] == [True] * 3
