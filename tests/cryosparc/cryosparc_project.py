@@ -60,6 +60,12 @@ def fake_stream(tasks: Iterable[Task], *_: Any) -> Iterator[Result]:
         yield Result(task, fake_picks(task.name), shape=SHAPE)
 
 
+def nothing_to_pick(tasks: Iterable[Task], *_: Any) -> Iterator[Result]:
+    """Take the place of the engine where everything is finished."""
+    assert not [task.name for task in tasks], "picked again"
+    return iter(())
+
+
 class FakePicker:
     """Takes the place of the picker, and needs no model; like the paper's, it has no working diameter to choose."""
 

