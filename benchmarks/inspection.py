@@ -41,7 +41,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = make_job(Path(scratch), options.micrographs, options.picks)
         print(f"{options.micrographs} micrographs of {SIDE} x {SIDE}, {options.picks} picks each")
-        print(f"{processor()}, {os.cpu_count()} cores")
+        print(f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
         for what in ("first", "second"):
             with Browser(Path(scratch) / f"profile-{what}") as driver:
                 print(f"{what} start: ", measure(driver, folder))
