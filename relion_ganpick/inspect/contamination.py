@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,9 @@ from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.settings import PickSettings
 from relion_ganpick.inspect.job import Job
 from relion_ganpick.inspect.pictures import Looks
-from relion_ganpick.picking.picker import Picker
+
+if TYPE_CHECKING:
+    from relion_ganpick.picking.picker import Picker
 
 
 class ContaminationFinder:
@@ -46,5 +49,7 @@ class ContaminationFinder:
 
     @cached_property
     def _picker(self) -> Picker:
+        from relion_ganpick.picking.picker import Picker
+
         facts = self._job.facts
         return Picker(PickSettings(diameter=self._job.diameter, model=facts.model or "default"), self._device)

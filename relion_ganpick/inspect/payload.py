@@ -19,7 +19,7 @@ LEAST_SPREAD = 0.1
 NORMAL, EDITED, REJECTED, MISSING = "normal", "edited", "rejected", "missing"
 
 
-def job_payload(job: Job, scores: Scores, served: bool) -> dict[str, Any]:
+def job_payload(job: Job, scores: Scores, served: bool, text: str | None = None) -> dict[str, Any]:
     """Names, states and numbers of all micrographs, and all figures of merit, packed.
 
     Parameters
@@ -28,6 +28,8 @@ def job_payload(job: Job, scores: Scores, served: bool) -> dict[str, Any]:
         The job and its figures of merit.
     served
         Whether the page is served, and so can save.
+    text
+        The figures of merit, if they are packed already.
     """
     threshold = scores.threshold() if job.facts.threshold is None else job.facts.threshold
     return {
@@ -47,7 +49,7 @@ def job_payload(job: Job, scores: Scores, served: bool) -> dict[str, Any]:
         "mean_file": numbers(scores.mean_file, 4),
         "counts": np.diff(scores.starts).tolist(),
         "steps": STEPS,
-        "scores": packed(scores),
+        "scores": packed(scores) if text is None else text,
     }
 
 

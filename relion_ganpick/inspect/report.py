@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,13 +19,42 @@ from relion_ganpick.report.overlays import which_overlays
 
 REPORT_FILE = "report.html"
 N_MICROGRAPHS = 24
-HINT = "for report.html, a page to look at the picks: pip install 'relion-ganpick[inspect]', then Continue or `ganpick inspect`"
+HINT = "for report.html, a page to look at the picks: pip install 'relion-ganpick[inspect]', then: ganpick inspect JOB --report"
 Contamination = Callable[[Looks], Any]
 
 
 def can_report() -> bool:
     """Whether the extra ``[inspect]`` is installed."""
     return find_spec("bokeh") is not None
+
+
+def report_or_hint(
+    folder: Path, say: Callable[[str], None], facts: Facts | None = None, contamination: Contamination | None = None
+) -> Path | None:
+    """Write the report at a run's end, or say how to get it; no run fails for want of a page.
+
+    Parameters
+    ----------
+    folder, facts, contamination
+        See `write_report`.
+    say
+        Takes one line where there is no report.
+
+    Returns
+    -------
+    The file, or None.
+    """
+    if facts is not None:
+        with contextlib.suppress(OSError):
+            write_facts(folder, facts)
+    if not can_report():
+        say(HINT)
+        return None
+    try:
+        return write_report(folder, facts, contamination)
+    except (GanpickError, OSError) as error:
+        say(f"no {REPORT_FILE}: {error}; the picks are not affected")
+        return None
 
 
 def write_report(

@@ -37,6 +37,7 @@ class Site:
 
     session: Session
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    page: bytes = b""
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "inspect"))
 
 
@@ -110,10 +111,8 @@ class PageHandler(Handler):
 
     async def get(self, *_: str) -> None:
         """Answer with the page."""
-        title = f"{self.site.session.job.folder} - ganpick"
-        html = await asyncio.get_running_loop().run_in_executor(self.site.pool, page_html, title)
         self.set_header("Content-Type", "text/html; charset=utf-8")
-        self.finish(html)
+        self.finish(self.site.page)
 
 
 class SaveHandler(Handler):
@@ -130,7 +129,7 @@ class SaveHandler(Handler):
 
 def make_site(session: Session) -> tuple[Application, Site]:
     """Make the application, and the token that opens it."""
-    site = Site(session)
+    site = Site(session, page=page_html(f"{session.job.folder} - ganpick").encode())
 
     def shared(answer: Callable[..., dict[str, Any]] | None = None) -> dict[str, Any]:
         return {"site": site, "answer": answer}

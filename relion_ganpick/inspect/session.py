@@ -17,7 +17,7 @@ from relion_ganpick.formats.coordinates import read_coordinates
 from relion_ganpick.inspect.classes import Averages, averages_of, classes_of
 from relion_ganpick.inspect.contamination import ContaminationFinder
 from relion_ganpick.inspect.job import Facts, Job, find_job
-from relion_ganpick.inspect.payload import job_payload, numbers, states
+from relion_ganpick.inspect.payload import job_payload, numbers, packed, states
 from relion_ganpick.inspect.pictures import Looks, columns, contamination_layer, details, look_at
 from relion_ganpick.inspect.saving import Saved, read_changes, save
 from relion_ganpick.inspect.scores import Scores, read_scores, scored_picks
@@ -41,6 +41,8 @@ class Session:
 
     def __init__(self, folder: Path, given: Facts | None = None, compare: Sequence[Path] = ()) -> None:
         self.job: Job = find_job(folder, given)
+        self._last = read_scores(self.job)  # takes seconds for thousands of micrographs that were never looked at
+        self._packed = packed(self._last)
         self._compared = [(path, read_coordinates([path])) for path in compare]
         self._contamination = ContaminationFinder(self.job)
         self._looks: OrderedDict[int, Looks] = OrderedDict()
@@ -53,7 +55,8 @@ class Session:
         """Describe the job as a whole."""
         job = self.job
         names = [str(path) for path, _ in self._compared]
-        return job_payload(job, self._scores(), served=True) | {"first": 0, "compare": names}
+        scores = self._scores()
+        return job_payload(job, scores, served=True, text=self._packed) | {"first": 0, "compare": names}
 
     def details(self, index: int) -> dict[str, Any]:
         """One micrograph, as far as it can be read."""
@@ -140,7 +143,13 @@ class Session:
         return looks
 
     def _scores(self) -> Scores:
-        return read_scores(self.job)
+        """Read the figures of merit again: somebody else may have written, too."""
+        scores = read_scores(self.job)
+        with self._lock:
+            if not np.array_equal(scores.score, self._last.score):
+                self._packed = packed(scores)
+            self._last = scores
+        return scores
 
     def _threshold(self) -> float:
         known = self.job.facts.threshold

@@ -193,10 +193,13 @@ ganpick.start = async function () {
   ganpick.overview();
   ganpick.arrange();
   await ganpick.go(job.first ?? 0);
-  ganpick.draw_overview();
+  ganpick.draw_table();
   ganpick.draw_totals();
   ganpick.draw_handles();
   ganpick.draw_buttons();
-  ganpick.load_averages();
   ganpick.ready = true;
+  setTimeout(() => {
+    ganpick.draw_series();
+    ganpick.load_averages();
+  }, 50);
 };
