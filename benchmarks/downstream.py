@@ -7,8 +7,9 @@
 **Classes.** The same number of picks of ours, Topaz, RELION's LoG, random places and the reference goes through `relion_refine`
 as RELION's window calls it for 2D classes: 20 classes, 15 iterations, three seeds. Picks are drawn at random from those that
 each picker gives by default. A class is good if it holds at least half an even share of the particles, and its estimated
-resolution is better than an eighth of the diameter. Printed: the share of the particles in good classes, how many of these are right (within
-a quarter diameter of a reference centre, one to one), and how many of all reference centres that is. CLASSES-SEED.png shows the
+resolution is better than an eighth of the diameter. Printed: the share of the particles in good classes, how many of these
+are right (within a quarter diameter of a reference centre, one to one), and how many of all reference centres that is.
+CLASSES-SEED.png shows the
 averages.
 
 **Map.** On the simulated set, structure and orientations are known. All default picks of a picker are cut out. One that is
