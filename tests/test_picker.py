@@ -21,7 +21,7 @@ DIAMETER = 180.0
 EASY = replace(
     CLEAN, diameter=(DIAMETER, DIAMETER), contrast=(2.0, 2.0), area_density=(0.25, 0.25), spacing=(1.0, 1.1), phase_plate=0
 )
-EASY = replace(EASY, molecule="dihedral", defocus_angstrom=(12000.0, 20000.0))
+EASY = replace(EASY, molecule="6zu5", defocus_angstrom=(12000.0, 20000.0))
 
 
 def scene(height: int = 300, width: int = 380, seed: int = 5, diameter_px: float = 24.0) -> Scene:

@@ -55,8 +55,8 @@ NAMES = ["Micrographs/mic00.mrc", "Micrographs/mic01.mrc", "Micrographs/mic02.mr
 def scene() -> Scene:
     """Faint particles of one kind, close to each other."""
     settings = replace(CLEAN, diameter=(TRUE, TRUE), molecule="chain", area_density=(0.5, 0.5), spacing=(0.9, 1.0))
-    settings = replace(settings, contrast=(0.8, 0.8), phase_plate=0.0)
-    return make_scene((SIDE, SIDE), TRUE / PIXEL_SIZE, np.random.default_rng(3), settings)
+    settings = replace(settings, contrast=(0.5, 0.5), phase_plate=0.0)
+    return make_scene((SIDE, SIDE), TRUE / PIXEL_SIZE, np.random.default_rng(5), settings)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_a_wrong_diameter_is_made_up_for(scene: Scene, micrograph: Micrograph, w
     assert 0.75 < better.settings.working_diameter_angstrom / given.settings.diameter * wrong < 1.2
     f1 = [evaluate([(each.pick(micrograph), scene.centres, TRUE / PIXEL_SIZE / 4)]).f1 for each in (given, better)]
     assert f1[1] > f1[0] + 0.05
-    assert f1[1] > 0.7
+    assert f1[1] > 0.6
 
 
 def test_distances_and_margins_follow_the_diameter_that_was_given(micrograph: Micrograph) -> None:
