@@ -103,7 +103,7 @@ def test_scene_option_changes_what_is_named_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("snow=1", "'snow' is not known; the names are empty, clean, phase_plate, ice"),
+        ("snow=1", "'snow' is not known; the names are strong, faint, empty, clean, phase_plate"),
         ("ice=2", "ice as a share from 0 to 1"),
         ("ice=", "ice as a share"),
         ("contrast=1", "two positive numbers, the lower first"),

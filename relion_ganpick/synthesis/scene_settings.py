@@ -62,14 +62,14 @@ class SceneSettings:
     area_density: tuple[float, float] = (0.005, 0.75)
     faint_density: tuple[float, float] = (0.2, 0.75)
     spacing: tuple[float, float] = (0.6, 1.15)
-    strong: float = 0.12
+    strong: float = 0.2
     faint: float = 0.15
     empty: float = 0.25
     clean: float = 0.2
     phase_plate: float = 0.08
     drift: float = 0.08
     stain: float = 0.06
-    flat: float = 0.06
+    flat: float = 0.12
     ice: float = 0.4
     gold: float = 0.12
     carbon: float = 0.25
