@@ -119,7 +119,7 @@ def _scenes(kind: str, diameter: float, diameter_px: float, contrast: float, rng
     side = int(min(rng.uniform(FEWEST_ACROSS, MOST_ACROSS) * diameter_px, LARGEST_SIDE))
     for number in range(MOST_LOOKED_AT):
         here = contrast * float(np.exp(rng.normal(0, 0.15))) * PARTICLE_PX / diameter_px
-        settings = replace(SceneSettings(), diameter=(diameter, diameter), contrast=(here, here), empty=0.0)
+        settings = replace(SceneSettings(), diameter=(diameter, diameter), contrast=(here, here), strong=0, faint=0, empty=0)
         scene = make_scene((side, side), diameter_px, rng, settings, molecule)
         yield Micrograph(scene.pixels, scene.pixel_size, f"{kind} {number}")
 

@@ -172,7 +172,7 @@ def grid(picker: Picker, defoci: Sequence[float] = DEFOCI, doses: Sequence[float
 
 def sweep(picker: Picker, contrast: float) -> list[Row]:
     """Score the pickers at one contrast, with all kinds of contamination and crowding."""
-    settings = replace(SceneSettings(), diameter=(DIAMETER, DIAMETER), contrast=(contrast, contrast), empty=0.0)
+    settings = replace(SceneSettings(), diameter=(DIAMETER, DIAMETER), contrast=(contrast, contrast), strong=0, faint=0, empty=0)
     found = []
     for number, (_, molecule) in enumerate(molecules()):
         scene = make_scene((SIDE, SIDE), PARTICLE_PX, np.random.default_rng((HELD_OUT, 4, number)), settings, molecule)
@@ -183,7 +183,7 @@ def sweep(picker: Picker, contrast: float) -> list[Row]:
 def micrographs_of(number: int, contrast: float, count: int) -> list[Scene]:
     """Make scenes of one molecule, by its place in `molecules`, with all kinds of contamination and crowding."""
     _, molecule = molecules()[number]
-    settings = replace(SceneSettings(), diameter=(DIAMETER, DIAMETER), contrast=(contrast, contrast), empty=0.0)
+    settings = replace(SceneSettings(), diameter=(DIAMETER, DIAMETER), contrast=(contrast, contrast), strong=0, faint=0, empty=0)
     streams = [np.random.default_rng((HELD_OUT, 5, number, k)) for k in range(count)]
     return [make_scene((SIDE, SIDE), PARTICLE_PX, rng, settings, molecule) for rng in streams]
 

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from scipy.stats import kurtosis, skew, wasserstein_distance
 from sets import real_sets
 
-from relion_ganpick.core.preprocess import CLIP, PARTICLE_PX, normalise
+from relion_ganpick.core.preprocess import CLIP, PARTICLE_PX
 from relion_ganpick.core.settings import PickSettings
 from relion_ganpick.picking.picker import Picker
-from relion_ganpick.synthesis.pairs import random_scene
+from relion_ganpick.synthesis.pairs import prepared, random_scene
 from relion_ganpick.training.presets import PRESETS, TrainSettings
 
 Image = NDArray[np.float32]
@@ -81,7 +81,7 @@ def synthetic_pictures(n: int) -> list[Image]:
     preset = PRESETS["default"]
     assert isinstance(preset, TrainSettings)
     scenes = (random_scene(np.random.default_rng((STREAM, index)), CROP, preset.scene) for index in range(n))
-    return [normalise(scene.pixels) for scene in scenes]
+    return [prepared(scene) for scene in scenes]
 
 
 def look(picture: Image) -> Look:

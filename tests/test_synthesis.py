@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,15 @@ from scipy.ndimage import center_of_mass, uniform_filter
 from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 
-from relion_ganpick.synthesis import contamination
-from relion_ganpick.synthesis.imaging import Optics, coloured_noise, contrast_transfer_function, electron_wavelength, transfer
+from relion_ganpick.synthesis import contamination, filaments, textures
+from relion_ganpick.synthesis.imaging import (
+    Image,
+    Optics,
+    coloured_noise,
+    contrast_transfer_function,
+    electron_wavelength,
+    transfer,
+)
 from relion_ganpick.synthesis.molecules import KINDS, project, random_molecule, random_views
 from relion_ganpick.synthesis.pairs import make_batch, markers
 from relion_ganpick.synthesis.recording import low_pass
@@ -120,14 +128,43 @@ def test_noise_has_unit_spread_and_its_colour(exponent: float) -> None:
     assert np.log(low / high) / np.log(0.45 / 0.078) == pytest.approx(2 * exponent, abs=0.15)
 
 
-@pytest.mark.parametrize("kind", ["ice_crystals", "gold_beads", "ridges", "debris"])
-def test_contamination_adds_mass_and_repeats_for_a_seed(kind: str) -> None:
-    one, same, other = (getattr(contamination, kind)((90, 120), 16.0, rng(seed)) for seed in (1, 1, 2))
+LAYERS = (
+    contamination.ice_crystals,
+    contamination.gold_beads,
+    contamination.debris,
+    filaments.ridges,
+    filaments.rods,
+    textures.dried_film,
+)
+TEXTURES = (textures.mottle, textures.granular_ice, textures.crystalline_ice, textures.film_grain)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_contamination_adds_mass_and_repeats_for_a_seed(layer: Callable[..., Image]) -> None:
+    one, same, other = (layer((90, 120), 16.0, rng(seed)) for seed in (1, 1, 2))
     assert (one.shape, one.dtype) == ((90, 120), np.float32)
     assert one.max() > 0.05
     assert one.min() >= 0
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("texture", TEXTURES)
+def test_textures_are_all_over_and_repeat_for_a_seed(texture: Callable[..., Image]) -> None:
+    one, same = (texture((90, 120), 16.0, rng(5)) for _ in range(2))
+    assert (one.shape, one.dtype) == ((90, 120), np.float32)
+    np.testing.assert_array_equal(one, same)
+    corners = [one[:45, :60], one[45:, :60], one[:45, 60:], one[45:, 60:]]
+    assert min(float(corner.std()) for corner in corners) > 0.02
+
+
+def test_rods_are_long_and_thin() -> None:
+    for seed in range(6):
+        layer = filaments.rods((200, 200), 16.0, rng(seed))
+        assert 0.002 < (layer > 0.3 * layer.max()).mean() < 0.5
+    lone = filaments.rods((400, 400), 16.0, rng(3)) > 0
+    rows, columns = np.nonzero(lone)
+    assert np.hypot(np.ptp(rows), np.ptp(columns)) > 1.5 * 16
 
 
 def test_carbon_film_covers_a_part_of_the_picture() -> None:
@@ -212,7 +249,7 @@ def test_particles_under_contamination_are_not_in_the_truth() -> None:
 
 
 def test_eight_bit_scene_has_few_grey_values() -> None:
-    scene = make_scene((150, 150), 16.0, rng(), SceneSettings(eight_bit=1, denoised=0))
+    scene = make_scene((150, 150), 16.0, rng(), SceneSettings(eight_bit=1, denoised=0, blank=0))
     assert len(np.unique(scene.pixels)) <= 255
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.synthesis.scene_settings import SceneSettings
-
-RANGES = tuple(each.name for each in fields(SceneSettings) if isinstance(each.default, tuple))
-SHARES = tuple(each.name for each in fields(SceneSettings) if isinstance(each.default, float))
+from relion_ganpick.synthesis.scene_settings import RANGES, SHARES, SceneSettings
 
 
 def add_scene_option(parser: argparse._ArgumentGroup, text: str) -> None:

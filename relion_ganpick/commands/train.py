@@ -43,6 +43,7 @@ TEXTS = {
     "rescorers": "number of small networks that judge all candidates together; 0: none",
     "validation_pairs": "number of pairs to validate with",
     "seed": "number that random choices start from",
+    "init": "name or path of a model whose generator training starts from (default: random weights)",
     "scene": "what the simulated micrographs hold",
     **PAIR_TEXTS,
 }

@@ -12,26 +12,28 @@ from numpy.typing import NDArray
 
 from relion_ganpick.synthesis.imaging import Image, coloured_noise
 from relion_ganpick.synthesis.shapes import random_walk_shape
+from relion_ganpick.synthesis.textures import Shape, film_grain, log_uniform, soften
 
-Shape = tuple[int, int]
+N_SPECKS = 16
 
 
 def ice_crystals(shape: Shape, diameter_px: float, rng: np.random.Generator) -> Image:
-    """Dark round or lumpy spots of 0.4 to four diameters, of all sizes in one picture: hexagonal ice, ethane, contaminants."""
+    """Dark round or lumpy spots of 0.4 to four diameters, of all sizes in one picture: hexagonal ice, ethane, contaminants.
+
+    In one half of the pictures they are as thick everywhere, in the other they are balls.
+    """
     layer = np.zeros(shape, np.float32)
-    contrast = float(np.exp(rng.uniform(np.log(0.3), np.log(6.0))))
-    largest = float(np.exp(rng.uniform(np.log(0.8), np.log(4.0))))
+    contrast, largest = log_uniform(0.3, 6.0, rng), log_uniform(0.8, 4.0, rng)
     crowding = float(rng.choice([20, 60]))
+    balls = rng.random() < 0.5
     for _ in range(int(rng.integers(1, 4 + shape[0] * shape[1] // int(crowding * diameter_px**2)))):
-        size = diameter_px * float(np.exp(rng.uniform(np.log(0.4), np.log(largest))))
-        centre = _random_point(shape, rng)
-        blob = np.zeros(shape, np.uint8)
-        for _ in range(int(rng.choice([1, 1, 1, 2, 3]))):
-            axes = (int(size / 2 * rng.uniform(0.6, 1.0)) + 1, int(size / 2 * rng.uniform(0.6, 1.0)) + 1)
-            spot = centre + rng.normal(0, size / 3, 2) * (blob.max() > 0)
-            cv2.ellipse(blob, (int(spot[0]), int(spot[1])), axes, float(rng.uniform(0, 180)), 0, 360, 1, -1)
-        layer += np.float32(contrast * rng.uniform(0.3, 1.0)) * blob
-    return _soften(layer, rng.uniform(0.5, 1.5))
+        size = diameter_px * log_uniform(0.4, largest, rng)
+        spot = _lumps(size, rng).astype(np.float32)
+        if balls:
+            depth = cv2.distanceTransform(spot.astype(np.uint8), cv2.DIST_L2, 5)
+            spot = np.sqrt(1 - np.square(1 - depth / max(float(depth.max()), 1.0)))
+        add_patch(layer, spot, _random_point(shape, rng), contrast * rng.uniform(0.3, 1.0))
+    return soften(layer, rng.uniform(0.5, 1.5))
 
 
 def gold_beads(shape: Shape, diameter_px: float, rng: np.random.Generator) -> Image:
@@ -41,7 +43,7 @@ def gold_beads(shape: Shape, diameter_px: float, rng: np.random.Generator) -> Im
     for _ in range(int(rng.integers(1, 9))):
         x, y = _random_point(shape, rng)
         cv2.circle(layer, (int(x), int(y)), int(radius) + 1, float(rng.uniform(4.0, 15.0)), -1)
-    return _soften(layer, 0.6)
+    return soften(layer, 0.6)
 
 
 def carbon_film(shape: Shape, diameter_px: float, rng: np.random.Generator) -> tuple[Image, Image, Image]:
@@ -60,7 +62,7 @@ def carbon_film(shape: Shape, diameter_px: float, rng: np.random.Generator) -> t
     point, angle = _random_point(shape, rng), rng.uniform(0, 2 * np.pi)
     centre = point + radius * np.array([np.cos(angle), np.sin(angle)])
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
-    wobble = _soften(coloured_noise(shape, 1.2, rng), diameter_px / 4) * diameter_px * rng.uniform(0, 0.4)
+    wobble = soften(coloured_noise(shape, 1.2, rng), diameter_px / 4) * diameter_px * rng.uniform(0, 0.4)
     inside = np.float32(radius) - np.hypot(x - centre[0], y - centre[1]) + wobble
     film = (1 / (1 + np.exp(np.clip(inside / rng.uniform(0.5, 2.0), -30, 30)))).astype(np.float32)
     if rng.random() < 0.2:
@@ -70,55 +72,20 @@ def carbon_film(shape: Shape, diameter_px: float, rng: np.random.Generator) -> t
     return (film * (rng.uniform(0, 4) + grain)).astype(np.float32), edge.astype(np.float32), film
 
 
-def film_grain(shape: Shape, diameter_px: float, rng: np.random.Generator) -> Image:
-    """Amorphous texture of a film: band-limited noise, its grain from a pixel to half a diameter."""
-    fine = coloured_noise(shape, rng.uniform(0.0, 0.6), rng)
-    coarse = _soften(rng.standard_normal(shape, dtype=np.float32), diameter_px * rng.uniform(0.04, 0.3))
-    coarse /= max(float(coarse.std()), 1e-6)
-    share = rng.uniform(0, 1)
-    strength = np.float32(np.exp(rng.uniform(np.log(0.1), np.log(1.5))))
-    return strength * (np.float32(1 - share) * fine + np.float32(share) * coarse)
-
-
-def mottle(shape: Shape, diameter_px: float, rng: np.random.Generator) -> Image:
-    """Flecks in the ice as large as particles but weaker, even or in patches: random noise, its grain 0.1 to 0.4 diameters."""
-    flecks = _soften(rng.standard_normal(shape, dtype=np.float32), diameter_px * rng.uniform(0.1, 0.4))
-    flecks /= max(float(flecks.std()), 1e-6)
-    if rng.random() < 0.5:
-        flecks = np.maximum(flecks - np.float32(rng.uniform(0.5, 2.0)), 0)
-    if rng.random() < 0.5:
-        patches = _soften(rng.standard_normal(shape, dtype=np.float32), diameter_px * rng.uniform(1.0, 4.0))
-        flecks *= np.clip(0.5 + patches / max(float(patches.std()), 1e-6), 0, 2)
-    return np.asarray(flecks * np.float32(rng.uniform(0.05, 0.5)), dtype=np.float32)
-
-
-def ridges(shape: Shape, diameter_px: float, rng: np.random.Generator) -> Image:
-    """Cracks, folds, fibres and DNA: long thin curves."""
-    layer = np.zeros(shape, np.float32)
-    for _ in range(int(rng.integers(1, 6))):
-        bend = np.cumsum(rng.normal(0, rng.uniform(0.02, 0.4), 60)) + rng.uniform(0, 2 * np.pi)
-        step = diameter_px * rng.uniform(0.1, 0.6)
-        path = _random_point(shape, rng) + np.cumsum(np.stack([np.cos(bend), np.sin(bend)], axis=1) * step, axis=0)
-        width = int(np.ceil(diameter_px * rng.uniform(0.03, 0.5)))
-        cv2.polylines(layer, [path.astype(np.int32)], False, float(rng.uniform(0.3, 2.0)), width)
-    return _soften(layer, rng.uniform(0.5, 1.2))
-
-
 def debris(shape: Shape, diameter_px: float, rng: np.random.Generator) -> Image:
     """Denatured protein: random-walk specks much smaller than a particle, loose or in heaps larger than one."""
     layer = np.zeros(shape, np.float32)
     heap = rng.random() < 0.5
     area = shape[0] * shape[1] / diameter_px**2
+    specks = [_speck(diameter_px, rng) for _ in range(N_SPECKS)]
     for _ in range(int(area * rng.uniform(0.02, 0.3)) + 1):
         centre = _random_point(shape, rng)
         n_specks = int(rng.integers(8, 40)) if heap and rng.random() < 0.15 else 1
         reach = diameter_px * rng.uniform(0.4, 1.3)
         for _ in range(n_specks):
-            side = max(int(diameter_px * rng.uniform(0.12, 0.42)), 2)
-            walk = cv2.resize(random_walk_shape(int(rng.integers(10, 120)), rng), (side, side), interpolation=cv2.INTER_AREA)
             corner = centre + (rng.normal(0, reach, 2) if n_specks > 1 else 0)
-            add_patch(layer, walk.astype(np.float32) * np.float32(rng.uniform(0.2, 1.0) / 255), corner)
-    return _soften(layer, 0.7)
+            add_patch(layer, np.rot90(specks[int(rng.integers(N_SPECKS))], int(rng.integers(4))), corner, rng.uniform(0.2, 1.0))
+    return soften(layer, 0.7)
 
 
 def add_patch(layer: Image, patch: NDArray[np.float32], centre: NDArray[np.float64], weight: float = 1.0) -> None:
@@ -135,5 +102,20 @@ def _random_point(shape: Shape, rng: np.random.Generator) -> NDArray[np.float64]
     return np.asarray(rng.uniform(0, 1, 2) * np.array([shape[1], shape[0]]))
 
 
-def _soften(layer: Image, sigma_px: float) -> Image:
-    return np.asarray(cv2.GaussianBlur(layer, (0, 0), float(sigma_px)), dtype=np.float32)
+def _speck(diameter_px: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """One random walk, 0.12 to 0.42 diameters wide, between 0 and 1."""
+    side = max(int(diameter_px * rng.uniform(0.12, 0.42)), 2)
+    walk = cv2.resize(random_walk_shape(int(rng.integers(10, 120)), rng), (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(walk / np.float32(255), dtype=np.float32)
+
+
+def _lumps(size: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """One to three ellipses that overlap, 1 inside, in a square of three times their size."""
+    side = 2 * int(1.5 * size + 2) + 1
+    lumps = np.zeros((side, side), np.uint8)
+    spot = np.array([side // 2, side // 2], float)
+    for k in range(int(rng.choice([1, 1, 1, 2, 3]))):
+        axes = (int(size / 2 * rng.uniform(0.6, 1.0)) + 1, int(size / 2 * rng.uniform(0.6, 1.0)) + 1)
+        x, y = spot + rng.normal(0, size / 3, 2) * (k > 0)
+        cv2.ellipse(lumps, (int(x), int(y)), axes, float(rng.uniform(0, 180)), 0, 360, 1, -1)
+    return lumps

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from relion_ganpick.synthesis.contamination import add_patch
 from relion_ganpick.synthesis.imaging import Image
-from relion_ganpick.synthesis.molecules import Points, project, random_views
+from relion_ganpick.synthesis.molecules import Points, project_all, random_views
 
-N_VIEWS = 24
+N_VIEWS, N_PIECES = 24, 8
 
 
 def random_centres(
@@ -53,7 +54,9 @@ def random_centres(
     return np.asarray(thrown[kept] - 0.5)
 
 
-def project_views(molecule: Points, diameter_px: float, rng: np.random.Generator) -> tuple[list[Image], NDArray[np.float64]]:
+def project_views(
+    molecule: Points, diameter_px: float, rng: np.random.Generator, n_views: int = N_VIEWS
+) -> tuple[list[Image], NDArray[np.float64]]:
     """Project a molecule in as many views as one picture shows.
 
     Returns
@@ -63,10 +66,41 @@ def project_views(molecule: Points, diameter_px: float, rng: np.random.Generator
     offsets
         (n, 2) float64, sub-pixel shift (x, y) of each view's centre from its middle pixel.
     """
-    offsets = rng.uniform(-0.5, 0.5, (N_VIEWS, 2))
+    offsets = rng.uniform(-0.5, 0.5, (n_views, 2))
     softness = rng.uniform(0.02, 0.06)
-    rotations = random_views(N_VIEWS, rng)
-    return [project(molecule, rotations[k], diameter_px, softness, offsets[k]) for k in range(N_VIEWS)], offsets
+    return list(project_all(molecule, random_views(n_views, rng), diameter_px, softness, offsets)), offsets
+
+
+def typical_mass(views: list[Image]) -> float:
+    """Tell the mass that the views typically project at a pixel: the mean of the upper quartiles where there is any."""
+    return float(np.mean([np.percentile(view[view > 0.02 * view.max()], 75) for view in views]))
+
+
+def flattened(views: list[Image], level: float) -> list[Image]:
+    """Cut views off at a mass: hard discs of one depth, as heavy particles are that the recording saturates at."""
+    return [np.asarray(np.minimum(view, np.float32(level)) / np.float32(level), dtype=np.float32) for view in views]
+
+
+def stained(views: list[Image], diameter_px: float, halo: float, width: float) -> list[Image]:
+    """Put particles into negative stain, which gathers around them: inverted as particles are here, a bright halo.
+
+    Parameters
+    ----------
+    views
+        In units of the typical mass.
+    halo
+        Depth of the halo in the same unit.
+    width
+        Standard deviation of the halo's fall in diameters.
+    """
+    pad = int(np.ceil(2 * width * diameter_px))
+    out = []
+    for view in views:
+        wide = np.pad(view, pad)
+        cover = np.minimum(wide / np.float32(0.3), 1)
+        around = cv2.GaussianBlur(cover, (0, 0), width * diameter_px)
+        out.append(np.asarray(wide - np.float32(2 * halo) * around * (1 - cover), dtype=np.float32))
+    return out
 
 
 def add_fragments(mass: Image, molecule: Points, diameter_px: float, typical: float, rng: np.random.Generator) -> None:
@@ -75,11 +109,11 @@ def add_fragments(mass: Image, molecule: Points, diameter_px: float, typical: fl
     along = molecule @ cut
     piece = molecule[along > np.quantile(along, rng.uniform(0.5, 0.85))]
     piece = piece - piece.mean(axis=0)
-    views, _ = project_views(piece, diameter_px, rng)
+    views, _ = project_views(piece, diameter_px, rng, N_PIECES)
     n_pieces = int(mass.size / diameter_px**2 * rng.uniform(0.01, 0.15)) + 1
     for _ in range(n_pieces):
         centre = rng.uniform(0, 1, 2) * np.array([mass.shape[1], mass.shape[0]])
-        add_patch(mass, views[int(rng.integers(N_VIEWS))] / np.float32(typical), centre, weight=len(piece) / len(molecule))
+        add_patch(mass, views[int(rng.integers(N_PIECES))], centre, weight=len(piece) / len(molecule) / typical)
 
 
 def add_heaps(mass: Image, views: list[Image], diameter_px: float, rng: np.random.Generator) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
 Image = NDArray[np.float32]
+
+SLOWEST = 0.01  # cycles per pixel: coloured noise is as strong below as here
+GRIDS_KEPT = 64
 
 
 @dataclass(frozen=True)
@@ -51,15 +55,32 @@ def contrast_transfer_function(shape: tuple[int, int], pixel_size: float, optics
     -------
     (h, w // 2 + 1) float32.
     """
-    ky = scipy.fft.fftfreq(shape[0], pixel_size)[:, None]
-    kx = scipy.fft.rfftfreq(shape[1], pixel_size)[None, :]
+    ky = scipy.fft.fftfreq(shape[0], pixel_size).astype(np.float32)[:, None]
+    kx = scipy.fft.rfftfreq(shape[1], pixel_size).astype(np.float32)[None, :]
     k2 = ky**2 + kx**2
     wavelength = electron_wavelength(optics.voltage_kv)
-    angle = np.arctan2(ky, kx) - optics.astigmatism_angle
-    defocus = optics.defocus_angstrom + optics.astigmatism_angstrom * np.cos(2 * angle)
-    chi = np.pi * wavelength * defocus * k2 - 0.5 * np.pi * optics.spherical_aberration_mm * 1e7 * wavelength**3 * k2**2
-    phase = chi + optics.phase_shift + np.arcsin(optics.amplitude_contrast)
-    return np.asarray(-np.sin(phase) * np.exp(-optics.b_factor * k2 / 4), dtype=np.float32)
+    # dz(angle) k^2 = dz k^2 + astigmatism cos(2 (angle - its angle)) k^2, without a trigonometric function for each frequency.
+    straight, slanted = np.cos(2 * optics.astigmatism_angle), np.sin(2 * optics.astigmatism_angle)
+    dz_k2 = np.float32(optics.defocus_angstrom) * k2
+    if optics.astigmatism_angstrom:
+        turned = np.float32(straight) * (kx**2 - ky**2) + np.float32(2 * slanted) * kx * ky
+        dz_k2 = dz_k2 + np.float32(optics.astigmatism_angstrom) * turned
+    aberration = np.float32(0.5 * np.pi * optics.spherical_aberration_mm * 1e7 * wavelength**3)
+    chi = np.float32(np.pi * wavelength) * dz_k2 - aberration * k2**2
+    phase = chi + np.float32(optics.phase_shift + np.arcsin(optics.amplitude_contrast))
+    return np.asarray(-np.sin(phase) * np.exp(np.float32(-optics.b_factor / 4) * k2), dtype=np.float32)
+
+
+def drift_envelope(shape: tuple[int, int], shift: tuple[float, float]) -> Image:
+    """Transfer function of a specimen that moves evenly by ``shift`` (x, y) pixels during the exposure: sinc(k . shift).
+
+    Returns
+    -------
+    (h, w // 2 + 1) float32, to multiply a contrast transfer function with.
+    """
+    ky = scipy.fft.fftfreq(shape[0])[:, None]
+    kx = scipy.fft.rfftfreq(shape[1])[None, :]
+    return np.asarray(np.sinc(kx * shift[0] + ky * shift[1]), dtype=np.float32)
 
 
 def transfer(picture: Image, ctf: Image) -> Image:
@@ -76,9 +97,24 @@ def coloured_noise(shape: tuple[int, int], exponent: float, rng: np.random.Gener
     white = rng.standard_normal(shape, dtype=np.float32)
     if exponent == 0:
         return white
+    noise = transfer(white, colour(shape, exponent))
+    return noise / max(float(noise.std()), 1e-6)
+
+
+def colour(shape: tuple[int, int], exponent: float) -> Image:
+    """Amplitude spectrum frequency ** -exponent on the half-plane of `numpy.fft.rfft2`, (h, w // 2 + 1) float32."""
+    return np.asarray(np.exp(np.float32(-exponent) * _log_frequencies(shape)), dtype=np.float32)
+
+
+def root_mean_square(spectrum: Image) -> float:
+    """Tell the standard deviation of white noise of unit variance after a transfer function on the half-plane."""
+    return max(float(np.sqrt(np.mean(spectrum**2))), 1e-6)
+
+
+@lru_cache(maxsize=GRIDS_KEPT)
+def _log_frequencies(shape: tuple[int, int]) -> Image:
     ky = scipy.fft.fftfreq(shape[0])[:, None]
     kx = scipy.fft.rfftfreq(shape[1])[None, :]
     k = np.sqrt(ky**2 + kx**2)
     k[0, 0] = min(1 / shape[0], 1 / shape[1])
-    noise = transfer(white, np.maximum(k, 0.01).astype(np.float32) ** np.float32(-exponent))
-    return noise / max(float(noise.std()), 1e-6)
+    return np.asarray(np.log(np.maximum(k, SLOWEST)), dtype=np.float32)

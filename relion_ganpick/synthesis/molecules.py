@@ -121,8 +121,12 @@ def random_molecule(rng: np.random.Generator, n_points: int = N_POINTS, kind: st
         raise ValueError(f"no molecules of kind {kind!r}; the kinds are {', '.join(KINDS)}")
     points = KINDS[kind][0](n_points, rng)
     points = points - points.mean(axis=0)
-    along = points @ _fibonacci_sphere(64).T
-    return np.asarray(points / np.ptp(along, axis=0).max())
+    return np.asarray(points / longest_extent(points))
+
+
+def longest_extent(points: Points) -> float:
+    """Tell how far points reach in the direction in which they reach furthest, of 64 that are even over the sphere."""
+    return float(np.ptp(points @ _fibonacci_sphere(64).T, axis=0).max())
 
 
 def random_views(n_views: int, rng: np.random.Generator) -> Rotation:
@@ -154,23 +158,44 @@ def project(molecule: Points, view: Rotation, diameter_px: float, softness: floa
     -------
     (s, s) float32, s odd, centre of mass in the middle pixel shifted by ``offset``; its sum is 1.
     """
+    picture: NDArray[np.float32] = project_all(molecule, Rotation.concatenate([view]), diameter_px, softness, offset[None])[0]
+    return picture
+
+
+def project_all(molecule: Points, views: Rotation, diameter_px: float, softness: float, offsets: Points) -> NDArray[np.float32]:
+    """Project a molecule in several views at once, as `project` does in one.
+
+    Parameters
+    ----------
+    molecule
+        (n, 3) float64 in diameters.
+    views
+        v rotations.
+    offsets
+        (v, 2), a shift for each.
+
+    Returns
+    -------
+    (v, s, s) float32; each has a sum of 1.
+    """
     half = int(np.ceil(diameter_px * (0.55 + 2 * softness))) + 2
-    size = 2 * half + 1
-    spots = view.apply(molecule)[:, :2] * diameter_px + half + offset
-    base = np.floor(spots).astype(int)
-    right, below = (spots - base).T
-    picture = np.zeros(size * size)
-    for dx, dy, weight in (
-        (0, 0, (1 - right) * (1 - below)),
-        (1, 0, right * (1 - below)),
-        (0, 1, (1 - right) * below),
-        (1, 1, right * below),
+    size, n_views = 2 * half + 1, len(views)
+    turned = molecule.astype(np.float32) @ views.as_matrix()[:, :2].transpose(0, 2, 1).astype(np.float32)
+    spots = np.clip(turned * np.float32(diameter_px) + (half + offsets[:, None]).astype(np.float32), 0, size - 1.001)
+    base = spots.astype(np.int32)
+    right, below = np.moveaxis(spots - base, 2, 0)
+    corner = base[..., 1] * size + base[..., 0] + np.arange(n_views, dtype=np.int32)[:, None] * size**2
+    picture = np.zeros(n_views * size**2)
+    for step, weight in (
+        (0, (1 - right) * (1 - below)),
+        (1, right * (1 - below)),
+        (size, (1 - right) * below),
+        (size + 1, right * below),
     ):
-        column = np.clip(base[:, 0] + dx, 0, size - 1)
-        row = np.clip(base[:, 1] + dy, 0, size - 1)
-        picture += np.bincount(row * size + column, weight, size * size)
-    soft = cv2.GaussianBlur(picture.reshape(size, size), (0, 0), max(softness * diameter_px, 0.5))
-    return (soft / len(molecule)).astype(np.float32)
+        picture += np.bincount((corner + step).ravel(), weight.ravel(), picture.size)[: picture.size]
+    sharp = (picture.reshape(n_views, size, size) / len(molecule)).astype(np.float32)
+    sigma = max(softness * diameter_px, 0.5)
+    return np.stack([cv2.GaussianBlur(each, (0, 0), sigma) for each in sharp])
 
 
 def _uniform_rotations(n: int, rng: np.random.Generator) -> Rotation:

@@ -6,13 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_ganpick.core.localize import MARKER_RADIUS
-from relion_ganpick.core.preprocess import PARTICLE_PX, normalise
+from relion_ganpick.core.preprocess import PARTICLE_PX
+from relion_ganpick.synthesis.edges import normalise_around
+from relion_ganpick.synthesis.grid import left_out, resized
 from relion_ganpick.synthesis.scene import Scene, SceneSettings, make_scene
+from relion_ganpick.synthesis.textures import log_uniform
 
 Image = NDArray[np.float32]
 
 CROPS_PER_SCENE = 2
 DIAMETER_ERROR = (0.75, 1.25)
+SIDE, LARGEST = 16, 1.5
+COARSER = (0.8, 2.0)  # pixels of regridded scenes in those of the working scale
 
 
 def markers(shape: tuple[int, int], centres: NDArray[np.float64], radius_px: float) -> Image:
@@ -46,9 +51,33 @@ def markers(shape: tuple[int, int], centres: NDArray[np.float64], radius_px: flo
 
 
 def random_scene(rng: np.random.Generator, crop: int, settings: SceneSettings | None = None) -> Scene:
-    """Draw a scene of random size, at the working scale but for the error of a user's diameter."""
-    shape = (int(rng.integers(crop, 2 * crop + 1)), int(rng.integers(crop, 2 * crop + 1)))
-    return make_scene(shape, PARTICLE_PX * float(np.clip(rng.normal(1.0, 0.12), *DIAMETER_ERROR)), rng, settings)
+    """Draw a scene of random size, at the working scale but for the error of a user's diameter.
+
+    Some were recorded on pixels coarser or hardly finer than the working scale's and brought to it as a picker does, and
+    some on finer ones of which every second was left out, so that their noise and detail are aliased.
+
+    Parameters
+    ----------
+    crop
+        Smallest side in pixels; sides are up to one and a half times as long, and multiples of `SIDE`.
+    """
+    settings = settings or SceneSettings()
+    sides = rng.integers(-(-crop // SIDE), int(LARGEST * crop) // SIDE + 1, 2) * SIDE
+    shape = int(sides[0]), int(sides[1])
+    diameter_px = PARTICLE_PX * float(np.clip(rng.normal(1.0, 0.12), *DIAMETER_ERROR))
+    chosen = rng.random()
+    if chosen < settings.aliased:
+        return left_out(make_scene((2 * shape[0], 2 * shape[1]), 2 * diameter_px, rng, settings))
+    if chosen < settings.aliased + settings.regridded:
+        coarser = log_uniform(*COARSER, rng)
+        grid = round(shape[0] / coarser), round(shape[1] / coarser)
+        return resized(make_scene(grid, diameter_px / coarser, rng, settings), shape)
+    return make_scene(shape, diameter_px, rng, settings)
+
+
+def prepared(scene: Scene) -> Image:
+    """Make the picture that the network sees of a scene at the working scale, (h, w) float32."""
+    return normalise_around(scene.pixels, scene.blank)
 
 
 def make_batch(seed: int, step: int, batch: int, crop: int, settings: SceneSettings | None = None) -> tuple[Image, Image]:
@@ -75,7 +104,7 @@ def make_batch(seed: int, step: int, batch: int, crop: int, settings: SceneSetti
         if index % CROPS_PER_SCENE == 0:
             rng = np.random.default_rng((seed, step, index))
             scene = random_scene(rng, crop, settings)
-            picture = normalise(scene.pixels)
+            picture = prepared(scene)
             target = np.stack([markers(picture.shape, scene.centres, MARKER_RADIUS * PARTICLE_PX), scene.contaminated])
         top = int(rng.integers(0, picture.shape[0] - crop + 1))
         left = int(rng.integers(0, picture.shape[1] - crop + 1))

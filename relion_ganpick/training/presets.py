@@ -50,6 +50,8 @@ class TrainSettings:
         Members of the rescorer, which judges a micrograph's candidates beside each other; with 0 there is none.
     seed
         Names all random streams.
+    init
+        Name or path of a model whose generator the run starts from; empty for random weights.
     scene
         What the synthetic micrographs hold.
     """
@@ -75,6 +77,7 @@ class TrainSettings:
     calibration_scenes: int = 1500
     rescorers: int = 3
     seed: int = 1
+    init: str = ""
     scene: SceneSettings = field(default_factory=SceneSettings)
 
     @property

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.evaluate import best_threshold
 from relion_ganpick.model.card import Card
 from relion_ganpick.model.networks import PatchDiscriminator
-from relion_ganpick.model.weights import Model, build_generator, save_model
+from relion_ganpick.model.weights import Model, build_generator, load_model, save_model
 from relion_ganpick.synthesis.pairs import make_batch
 from relion_ganpick.training.checkpoint import TrainingRun
 from relion_ganpick.training.loading import in_order
@@ -56,12 +57,30 @@ class Trainer(TrainingRun):
         layout = torch.channels_last
         self.generator = build_generator(settings.network).to(device).to(memory_format=layout)  # type: ignore[call-overload]
         self.discriminator = PatchDiscriminator(settings.discriminator_width).to(device).to(memory_format=layout)  # type: ignore[call-overload]
+        self.origin = "" if not settings.init else self._start_from(settings.init)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         betas = (settings.beta1, 0.999)
         self.generator_optimiser = torch.optim.Adam(self.generator.parameters(), settings.learning_rate, betas)
         self.discriminator_optimiser = torch.optim.Adam(
             self.discriminator.parameters(), settings.discriminator_learning_rate, betas
         )
+
+    def _start_from(self, name: str) -> str:
+        """Take the weights of a model's generator, and say which it is.
+
+        Raises
+        ------
+        GanpickError
+            If there is no such model, or its network has another size.
+        """
+        model = load_model(name)
+        if model.card.network != self.settings.network:
+            raise GanpickError(
+                f"--init {name}: its network is {model.card.network}, this run's is {self.settings.network}; "
+                "give the same --width, --levels and --contamination_weight"
+            )
+        self.generator.load_state_dict(model.generator.state_dict())
+        return f"; started from {model.card.name} with sha256 {model.card.sha256[:12]} of version {model.card.code_version}"
 
     def run(self, progress: bool = True, workers: int = 1) -> Path:
         """Train to the last step, then calibrate and save the weights with their card.
@@ -159,7 +178,7 @@ class Trainer(TrainingRun):
             preset=settings.preset,
             network=dict(settings.network),
             training=asdict(settings),
-            data="synthetic pictures only (relion_ganpick.synthesis)",
+            data="synthetic pictures only (relion_ganpick.synthesis)" + self.origin,
             steps=self.step,
             metrics=figures_of(judged, threshold),
             threshold=threshold,

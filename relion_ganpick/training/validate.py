@@ -16,12 +16,12 @@ from relion_ganpick.core.calibration import calibrated, context_terms, fit_conte
 from relion_ganpick.core.evaluate import average_precision, best_threshold, evaluate, match
 from relion_ganpick.core.localize import peaks
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.core.preprocess import PARTICLE_PX, normalise
+from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.core.settings import MIN_DISTANCE_DIAMETERS
 from relion_ganpick.model.forward import mark
 from relion_ganpick.model.rescorer import Features, Judged, Rescorer, fit_rescorer
 from relion_ganpick.model.surroundings import features_of
-from relion_ganpick.synthesis.pairs import random_scene
+from relion_ganpick.synthesis.pairs import prepared, random_scene
 from relion_ganpick.synthesis.scene_settings import SceneSettings
 from relion_ganpick.training.loading import in_order
 
@@ -87,7 +87,7 @@ class HeldOutScenes(Dataset[tuple[NDArray[np.float32], NDArray[np.float64]]]):
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         rng = np.random.default_rng((self.seed, VALIDATION_STREAM, self.numbers[index]))
         scene = random_scene(rng, 256, self.settings)
-        return normalise(scene.pixels), scene.centres
+        return prepared(scene), scene.centres
 
 
 def pick_held_out(
