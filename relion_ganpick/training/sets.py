@@ -6,34 +6,39 @@ its micrographs, or all, hold no particles. So nothing but the particles themsel
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from relion_ganpick.core.preprocess import PARTICLE_PX, normalise
-from relion_ganpick.synthesis.molecules import random_molecule
-from relion_ganpick.synthesis.pairs import DIAMETER_ERROR
-from relion_ganpick.synthesis.scene import make_scene
+from relion_ganpick.core.preprocess import PARTICLE_PX
+from relion_ganpick.synthesis.grid import left_out, resized
+from relion_ganpick.synthesis.textures import log_uniform
+from relion_ganpick.synthesis.molecules import Points
+from relion_ganpick.synthesis.pairs import COARSER, DIAMETER_ERROR, prepared
+from relion_ganpick.synthesis.scene import Scene, draw_molecule, make_scene
 from relion_ganpick.synthesis.scene_settings import SceneSettings
-from relion_ganpick.synthesis.textures import balls, crystalline, dried_film, granular, rods
 
 Image = NDArray[np.float32]
 
 SETS_STREAM = 192_837_465
 SIZES, SIZE_SHARES = (1, 2, 3, 4, 6), (0.35, 0.2, 0.2, 0.15, 0.1)
 SIDES_ALONE, SIDES = (260, 460), (200, 400)
-PREVALENCES, PREVALENCE_SHARES = (0.0, 0.3, 0.8, 1.0), (0.5, 0.2, 0.15, 0.15)
-SPREAD_IN_SET = 0.15  # of the contrast's logarithm
-TEXTURES: tuple[tuple[Callable[..., Image], bool, float], ...] = (
-    (granular, False, 0.22),
-    (crystalline, False, 0.12),
-    (dried_film, False, 0.1),
-    (rods, True, 0.15),
-    (balls, True, 0.25),
-)
-KINDS, KIND_SHARES = ("empty", "faint", "sparse", "any"), (0.25, 0.2, 0.25, 0.3)
+PREVALENCES = (0.3, 0.7, 1.0)
+# How much more often than in training's scenes a kind of contamination occurs in a set, and the most; without particles, more.
+MORE_OFTEN, MOST_OFTEN, MORE_WITHOUT = 1.6, 0.6, 1.6
+IN_PART = ("ice", "gold", "carbon", "ridges", "debris", "fragments", "heaps", "mottle", "rods", "granular", "crystalline", "dried")
+ALWAYS = ("phase_plate", "stain", "flat", "denoised", "eight_bit")
+CONTRAST_SPREAD, DENSITY_SPREAD = 0.15, 0.4  # of logarithms, between the micrographs of a set
+WITHOUT, WITHOUT_SHARES = (0.0, 0.15, 0.5), (0.6, 0.25, 0.15)
+
+# Share of the kinds of sets, and from what their contrast and the covered share of the area are drawn.
+KINDS: dict[str, tuple[float, tuple[float, float], tuple[float, float]]] = {
+    "empty": (0.25, (0.4, 6.0), (0.01, 0.5)),
+    "faint": (0.2, (0.25, 0.9), (0.15, 0.75)),
+    "sparse": (0.25, (0.6, 8.0), (0.005, 0.08)),
+    "any": (0.3, (0.4, 15.0), (0.03, 0.75)),
+}
 
 
 @dataclass(frozen=True)
@@ -44,82 +49,76 @@ class SyntheticMicrograph:
     centres: NDArray[np.float64]
 
 
-def make_set(seed: int, number: int) -> tuple[str, list[SyntheticMicrograph]]:
+def make_set(seed: int, number: int, settings: SceneSettings | None = None) -> tuple[str, list[SyntheticMicrograph]]:
     """Make one set; the same seed and number give the same one.
+
+    Parameters
+    ----------
+    seed, number
+        Name the random stream.
+    settings
+        How often each kind of contamination and of recording occurs; by default as in training.
 
     Returns
     -------
     kind
-        "empty", "faint" (crowded and hardly visible), "sparse" or "any".
+        One of `KINDS`: "empty", "faint" (crowded and hardly visible), "sparse" or "any".
     micrographs
         One to six of them.
     """
     rng = np.random.default_rng((seed, SETS_STREAM, number))
-    kind = str(rng.choice(KINDS, p=KIND_SHARES))
+    settings = settings or SceneSettings()
+    kind = str(rng.choice(list(KINDS), p=[share for share, _, _ in KINDS.values()]))
+    molecule, diameter = draw_molecule(settings, rng)
+    _, contrasts, densities = KINDS[kind]
+    contrast = log_uniform(*contrasts, rng)
+    density = log_uniform(*densities, rng) if kind == "sparse" or rng.random() < 0.4 else float(rng.uniform(*densities))
     n_micrographs = int(rng.choice(SIZES, p=SIZE_SHARES))
-    sides = SIDES_ALONE if n_micrographs == 1 else SIDES
+    without = 1.0 if kind == "empty" else float(rng.choice(WITHOUT, p=WITHOUT_SHARES)) * (n_micrographs > 1)
+    common = replace(_of_set(kind, settings, rng), diameter=(diameter, diameter))
+    grid, chosen = 1.0, rng.random()
+    if chosen < settings.aliased + settings.regridded:
+        grid = 0.5 if chosen < settings.aliased else log_uniform(*COARSER, rng)
     diameter_px = PARTICLE_PX * float(np.clip(rng.normal(1.0, 0.12), *DIAMETER_ERROR))
-    settings, contrast, density = _of_set(kind, rng)
-    textures = [(make, spoils, float(rng.choice([0.3, 1.0]))) for make, spoils, share in TEXTURES if rng.random() < share]
-    without = 1.0 if kind == "empty" else float(rng.choice([0.0, 0.15, 0.5], p=[0.6, 0.25, 0.15])) * (n_micrographs > 1)
-    molecule = random_molecule(rng)
     micrographs = []
     for _ in range(n_micrographs):
-        shape = (int(rng.integers(*sides)), int(rng.integers(*sides)))
         one = replace(
-            settings,
-            contrast=(contrast * float(np.exp(SPREAD_IN_SET * rng.normal())),) * 2,
-            area_density=(float(np.clip(density * np.exp(0.4 * rng.normal()), 0.002, 0.8)),) * 2,
-            empty=1.0 if rng.random() < without else 0.0,
+            common,
+            contrast=(contrast * float(np.exp(CONTRAST_SPREAD * rng.normal())),) * 2,
+            area_density=(float(np.clip(density * np.exp(DENSITY_SPREAD * rng.normal()), 0.002, 0.8)),) * 2,
+            empty=float(rng.random() < without),
         )
-        scene = make_scene(shape, diameter_px, rng, one, molecule, _some_of(textures, rng))
-        micrographs.append(SyntheticMicrograph(normalise(scene.pixels), scene.centres))
+        scene = _scene(SIDES_ALONE if n_micrographs == 1 else SIDES, diameter_px, grid, one, molecule, rng)
+        micrographs.append(SyntheticMicrograph(prepared(scene), scene.centres))
     return kind, micrographs
 
 
-def _of_set(kind: str, rng: np.random.Generator) -> tuple[SceneSettings, float, float]:
-    """Draw what the micrographs of a set have in common: how often each contamination occurs, contrast and density."""
-
-    def often() -> float:
-        return float(rng.choice(PREVALENCES, p=PREVALENCE_SHARES))
-
-    dirt = {name: often() for name in ("ice", "gold", "carbon", "ridges", "debris", "fragments", "heaps", "mottle")}
-    if kind == "empty":
-        dirt |= {"fragments": 0.0, "heaps": 0.0}
-    settings = replace(
-        SceneSettings(),
-        diameter=(_log_uniform(70, 420, rng),) * 2,
-        clean=float(rng.choice([0.0, 0.3, 1.0], p=[0.6, 0.2, 0.2])),
-        phase_plate=float(rng.random() < 0.08),
-        denoised=float(rng.random() < 0.4),
-        eight_bit=float(rng.random() < 0.25),
-        gold=0.4 * dirt.pop("gold"),
-        **dirt,
-    )
-    contrasts = {"empty": (0.4, 5.0), "faint": (0.3, 0.9), "sparse": (0.6, 6.0), "any": (0.4, 8.0)}[kind]
-    densities = {"empty": (0.01, 0.5), "faint": (0.15, 0.75), "sparse": (0.005, 0.06), "any": (0.03, 0.75)}[kind]
-    density = _log_uniform(*densities, rng) if kind == "sparse" or rng.random() < 0.4 else float(rng.uniform(*densities))
-    return settings, _log_uniform(*contrasts, rng), density
+def _of_set(kind: str, settings: SceneSettings, rng: np.random.Generator) -> SceneSettings:
+    """Draw what the micrographs of a set have in common: in what share of them each kind of contamination occurs."""
+    shares: dict[str, float] = {}
+    more = MORE_WITHOUT if kind == "empty" else 1.0
+    for name in IN_PART:
+        occurs = rng.random() < min(more * MORE_OFTEN * getattr(settings, name), MOST_OFTEN)
+        shares[name] = float(rng.choice(PREVALENCES)) if occurs else 0.0
+    for name in ALWAYS:
+        shares[name] = float(rng.random() < getattr(settings, name))
+    if kind == "empty":  # what is made of particles has no place there
+        shares |= {"fragments": 0.0, "heaps": 0.0}
+    clean = float(rng.choice([0.0, 0.3, 1.0], p=[0.7, 0.15, 0.15]))
+    return replace(settings, clean=clean, strong=0.0, faint=0.0, **shares)
 
 
-def _some_of(
-    textures: list[tuple[Callable[..., Image], bool, float]], rng: np.random.Generator
-) -> Callable[[tuple[int, int], float, np.random.Generator], tuple[Image, Image]]:
-    """Choose what lies in one micrograph of what occurs in its set."""
-    chosen = [(make, spoils) for make, spoils, share in textures if rng.random() < share]
-
-    def layers(shape: tuple[int, int], diameter_px: float, rng: np.random.Generator) -> tuple[Image, Image]:
-        beside, spoiling = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        for make, spoils in chosen:
-            layer = make(shape, diameter_px, rng)
-            if spoils:
-                spoiling += layer
-            else:
-                beside += layer
-        return beside, spoiling
-
-    return layers
-
-
-def _log_uniform(low: float, high: float, rng: np.random.Generator) -> float:
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+def _scene(
+    sides: tuple[int, int],
+    diameter_px: float,
+    grid: float,
+    settings: SceneSettings,
+    molecule: Points,
+    rng: np.random.Generator,
+) -> Scene:
+    """Simulate one micrograph on pixels ``grid`` times as large as those of the working scale, and bring it there."""
+    shape = int(rng.integers(*sides)), int(rng.integers(*sides))
+    if grid == 1:
+        return make_scene(shape, diameter_px, rng, settings, molecule)
+    scene = make_scene((round(shape[0] / grid), round(shape[1] / grid)), diameter_px / grid, rng, settings, molecule)
+    return left_out(scene) if grid == 0.5 else resized(scene, shape)
