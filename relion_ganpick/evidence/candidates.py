@@ -1,4 +1,4 @@
-"""Where particles may be: peaks of the generator's mark and of the set's filter together, with a floor far below any threshold."""
+"""Where particles may be: peaks of the generator's mark and of the set's filter together, with a floor far below any cut."""
 
 from __future__ import annotations
 

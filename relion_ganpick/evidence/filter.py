@@ -120,7 +120,9 @@ def lesson_of(view: View, inside: NDArray[np.bool_] | None = None) -> Lesson:
         place_rows, place_columns = place_rows[chosen], place_columns[chosen]
     picture = bounded(view.picture)
     return Lesson(
-        ring_means(picture, columns, rows), view.height[rows, columns].astype(float), ring_means(picture, place_columns, place_rows)
+        ring_means(picture, columns, rows),
+        view.height[rows, columns].astype(float),
+        ring_means(picture, place_columns, place_rows),
     )
 
 
@@ -135,7 +137,9 @@ def learn(lessons: Sequence[Lesson]) -> SetFilter:
     lessons
         At least one.
     """
-    seeds, heights, places = (np.concatenate([getattr(each, name) for each in lessons]) for name in ("seeds", "heights", "places"))
+    seeds, heights, places = (
+        np.concatenate([getattr(each, name) for each in lessons]) for name in ("seeds", "heights", "places")
+    )
     keep = _typical(seeds)
     seeds, heights = seeds[keep], heights[keep]
     n_taken = max(round(BEST * len(seeds)), FEWEST_TAKEN)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from relion_ganpick.evidence.gather import Described
 from relion_ganpick.model.judge import Batch, SetJudge
@@ -44,24 +45,50 @@ def log_odds(judge: SetJudge, described: Described, context: Sequence[Sequence[f
     """
     if not len(described.spots):
         return np.empty(0)
-    batch = _batch(judge, [described])
+    return _decided(judge, _batch(judge, [described]), [torch.tensor([known], dtype=torch.float32) for known in context])
+
+
+def odds_of_set(
+    judge: SetJudge, features: NDArray[np.float32], micrograph: NDArray[np.intp], areas: NDArray[np.float32]
+) -> Values:
+    """Judge all candidates of a set that is summed up from all its micrographs, as `log_odds` does.
+
+    Parameters
+    ----------
+    judge
+        The network.
+    features
+        (n, features) float32.
+    micrograph
+        (n,) int, number of each candidate's micrograph.
+    areas
+        (m,) float32, areas of the micrographs in squared diameters.
+    """
+    batch = _batch_of(judge, features, micrograph, areas)
     with torch.inference_mode():
-        odds = np.stack(
-            [
-                member(batch, torch.tensor([known], dtype=torch.float32)).double().numpy()
-                for member, known in zip(judge.members, context, strict=True)
-            ]
-        )
+        contexts = [member.context(batch, 1) for member in judge.members]  # type: ignore[operator]
+    return _decided(judge, batch, contexts)
+
+
+def _decided(judge: SetJudge, batch: Batch, contexts: Sequence[Tensor]) -> Values:
+    """Ask all members, and take off their doubt."""
+    with torch.inference_mode():
+        odds = np.stack([member(batch, known).double().numpy() for member, known in zip(judge.members, contexts, strict=True)])
     return np.asarray(odds.mean(axis=0) - DOUBT * odds.std(axis=0))
 
 
 def _batch(judge: SetJudge, described: Sequence[Described]) -> Batch:
     counts = [len(each.spots) for each in described]
     features = np.concatenate([each.features for each in described])
+    areas = np.array([each.area for each in described], np.float32)
+    return _batch_of(judge, features, np.repeat(np.arange(len(described)), counts), areas)
+
+
+def _batch_of(judge: SetJudge, features: NDArray[np.float32], micrograph: NDArray[np.intp], areas: NDArray[np.float32]) -> Batch:
     return Batch(
         judge.standardised(torch.from_numpy(features)),
-        torch.repeat_interleave(torch.arange(len(described)), torch.tensor(counts)),
-        torch.tensor([each.area for each in described], dtype=torch.float32),
-        torch.zeros(len(described), dtype=torch.int64),
-        torch.ones(len(described)),
+        torch.from_numpy(micrograph.astype(np.int64)),
+        torch.from_numpy(areas),
+        torch.zeros(len(areas), dtype=torch.int64),
+        torch.ones(len(areas)),
     )

@@ -46,6 +46,11 @@ class OperatingPoint:
     particles: float
 
     @property
+    def lenient(self) -> float:
+        """The threshold that gives the doubtful ones as well."""
+        return self.best
+
+    @property
     def doubtful(self) -> bool:
         """Whether hardly anything speaks for particles."""
         return self.expected_f < DOUBTFUL

@@ -37,12 +37,15 @@ class JudgedSet:
         (n,) int, the micrograph that each is in, from 0.
     areas
         (m,) float32, areas of the micrographs in squared diameters.
+    true
+        (m,) int, particles in each.
     """
 
     features: Features
     right: NDArray[np.bool_]
     micrograph: NDArray[np.intp]
     areas: NDArray[np.float32]
+    true: NDArray[np.intp]
 
 
 def fit_judge(sets: Sequence[JudgedSet], seed: int, members: int, steps: int = STEPS) -> SetJudge | None:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.synthesis.grid import left_out, resized
-from relion_ganpick.synthesis.textures import log_uniform
 from relion_ganpick.synthesis.molecules import Points
 from relion_ganpick.synthesis.pairs import COARSER, DIAMETER_ERROR, prepared
 from relion_ganpick.synthesis.scene import Scene, draw_molecule, make_scene
 from relion_ganpick.synthesis.scene_settings import SceneSettings
+from relion_ganpick.synthesis.textures import log_uniform
 
 Image = NDArray[np.float32]
 
@@ -27,7 +27,20 @@ SIDES_ALONE, SIDES = (260, 460), (200, 400)
 PREVALENCES = (0.3, 0.7, 1.0)
 # How much more often than in training's scenes a kind of contamination occurs in a set, and the most; without particles, more.
 MORE_OFTEN, MOST_OFTEN, MORE_WITHOUT = 1.6, 0.6, 1.6
-IN_PART = ("ice", "gold", "carbon", "ridges", "debris", "fragments", "heaps", "mottle", "rods", "granular", "crystalline", "dried")
+IN_PART = (
+    "ice",
+    "gold",
+    "carbon",
+    "ridges",
+    "debris",
+    "fragments",
+    "heaps",
+    "mottle",
+    "rods",
+    "granular",
+    "crystalline",
+    "dried",
+)
 ALWAYS = ("phase_plate", "stain", "flat", "denoised", "eight_bit")
 CONTRAST_SPREAD, DENSITY_SPREAD = 0.15, 0.4  # of logarithms, between the micrographs of a set
 WITHOUT, WITHOUT_SHARES = (0.0, 0.15, 0.5), (0.6, 0.25, 0.15)
