@@ -83,7 +83,7 @@ def _for_others(filters: Filters) -> Filters:
 def _merit(model: Model, judge: SetJudge, described: Described, context: Sequence[Sequence[float]]) -> Values:
     """Judge candidates, (n,) float64 in [0, 1]."""
     curve = model.card.judge_curve
-    return np.interp(expit(log_odds(judge, described, context)), curve["raw"], curve["score"])
+    return np.asarray(np.interp(expit(log_odds(judge, described, context)), curve["raw"], curve["score"]))
 
 
 def _judge_of(model: Model) -> SetJudge:

@@ -173,7 +173,7 @@ def answer(view: View, of_set: SetFilter) -> Image:
     raw = cv2.filter2D(bounded(view.picture), cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT)
     middle = np.median(raw)
     spread = 1.4826 * float(np.median(np.abs(raw - middle)))
-    return np.clip((raw - middle) / np.float32(max(spread, 1e-6)), -FURTHEST, FURTHEST)
+    return np.asarray(np.clip((raw - middle) / np.float32(max(spread, 1e-6)), -FURTHEST, FURTHEST), dtype=np.float32)
 
 
 def halves(shape: tuple[int, int]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -48,7 +48,7 @@ class Evidence:
 
 def histogram_of(merit: NDArray[np.float64]) -> list[int]:
     """Count candidates in 20 bins of the figure of merit from 0 to 1."""
-    return np.histogram(merit, BINS, (0.0, 1.0))[0].tolist()
+    return [int(count) for count in np.histogram(merit, BINS, (0.0, 1.0))[0]]
 
 
 def write_evidence(path: Path, evidence: Evidence, facts: Mapping[str, Any]) -> None:

@@ -190,8 +190,10 @@ def load_model(name: str = "default") -> Model:
             f"{path}: the weights do not fit their card, or were written by another version ({card.code_version}; this is "
             f"{__version__}): train or adapt again, or reinstall the package ({str(error)[:200]})"
         ) from error
-    ready = [None if each is None else each.eval().requires_grad_(False) for each in (rescorer, judge)]
-    return Model(generator.eval().requires_grad_(False), card, *ready)
+    for part in (generator, rescorer, judge):
+        if part is not None:
+            part.eval().requires_grad_(False)
+    return Model(generator, card, rescorer, judge)
 
 
 def _type_on_disk(name: str, value: Tensor) -> torch.dtype:

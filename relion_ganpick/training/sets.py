@@ -118,7 +118,7 @@ def _of_set(kind: str, settings: SceneSettings, rng: np.random.Generator) -> Sce
     if kind == "empty":  # what is made of particles has no place there
         shares |= {"fragments": 0.0, "heaps": 0.0}
     clean = float(rng.choice([0.0, 0.3, 1.0], p=[0.7, 0.15, 0.15]))
-    return replace(settings, clean=clean, strong=0.0, faint=0.0, **shares)
+    return replace(settings, clean=clean, strong=0.0, faint=0.0, **shares)  # type: ignore[arg-type]
 
 
 def _scene(
