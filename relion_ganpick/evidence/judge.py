@@ -33,7 +33,7 @@ def context_of(judge: SetJudge, described: Sequence[Described]) -> list[list[flo
     """
     batch = _batch(judge, described)
     with torch.inference_mode():
-        return [member.context(batch, 1)[0].tolist() for member in judge.members]  # type: ignore[operator]
+        return [member.context(batch, member.summarise(batch), 1)[0].tolist() for member in judge.members]  # type: ignore[operator]
 
 
 def log_odds(judge: SetJudge, described: Described, context: Sequence[Sequence[float]]) -> Values:
@@ -45,7 +45,13 @@ def log_odds(judge: SetJudge, described: Described, context: Sequence[Sequence[f
     """
     if not len(described.spots):
         return np.empty(0)
-    return _decided(judge, _batch(judge, [described]), [torch.tensor([known], dtype=torch.float32) for known in context])
+    batch = _batch(judge, [described])
+    with torch.inference_mode():
+        odds = [
+            member(batch, member.summarise(batch), torch.tensor([known], dtype=torch.float32))  # type: ignore[operator]
+            for member, known in zip(judge.members, context, strict=True)
+        ]
+    return _agreed(odds)
 
 
 def odds_of_set(
@@ -65,16 +71,18 @@ def odds_of_set(
         (m,) float32, areas of the micrographs in squared diameters.
     """
     batch = _batch_of(judge, features, micrograph, areas)
+    odds = []
     with torch.inference_mode():
-        contexts = [member.context(batch, 1) for member in judge.members]  # type: ignore[operator]
-    return _decided(judge, batch, contexts)
+        for member in judge.members:
+            summary = member.summarise(batch)  # type: ignore[operator]
+            odds.append(member(batch, summary, member.context(batch, summary, 1)))  # type: ignore[operator]
+    return _agreed(odds)
 
 
-def _decided(judge: SetJudge, batch: Batch, contexts: Sequence[Tensor]) -> Values:
-    """Ask all members, and take off their doubt."""
-    with torch.inference_mode():
-        odds = np.stack([member(batch, known).double().numpy() for member, known in zip(judge.members, contexts, strict=True)])
-    return np.asarray(odds.mean(axis=0) - DOUBT * odds.std(axis=0))
+def _agreed(odds: Sequence[Tensor]) -> Values:
+    """Average the members' log odds, (n,) each, and take off their doubt."""
+    stack = torch.stack(list(odds)).double().numpy()
+    return np.asarray(stack.mean(axis=0) - DOUBT * stack.std(axis=0))
 
 
 def _batch(judge: SetJudge, described: Sequence[Described]) -> Batch:

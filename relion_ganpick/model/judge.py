@@ -50,6 +50,24 @@ class Batch:
     heard: Tensor
 
 
+@dataclass(frozen=True)
+class Summary:
+    """What a member makes of candidates, and of their micrographs.
+
+    Attributes
+    ----------
+    code, weight
+        (n, code) and (n, 1) float32, of the candidates.
+    mean, whole
+        (m, code) and (m, 2 code + 1) float32, of the micrographs.
+    """
+
+    code: Tensor
+    weight: Tensor
+    mean: Tensor
+    whole: Tensor
+
+
 class Member(nn.Module):
     """One judge.
 
@@ -70,42 +88,40 @@ class Member(nn.Module):
         layers = [layer for a, b in itertools.pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
         self.decide = nn.Sequential(*layers, nn.Linear(hidden, 1))
 
-    def summarise(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Sum up micrographs: codes (n, code), weights (n, 1), means (m, code) and summaries (m, 2 code + 1)."""
+    def summarise(self, batch: Batch) -> Summary:
+        """Sum up the micrographs of a batch."""
         code = self.encode(batch.x)
         weight = torch.sigmoid(self.weigh(batch.x))
         total = _sum(weight, batch.micrograph, len(batch.area))
         mean = _sum(weight * code, batch.micrograph, len(batch.area)) / (total + 0.5)
         spread = _sum(weight * (code - mean[batch.micrograph]) ** 2, batch.micrograph, len(batch.area)) / (total + 0.5)
         density = torch.log(total / batch.area[:, None] + SPARSE)
-        return code, weight, mean, torch.cat([mean, spread.clamp(min=1e-8).sqrt(), density], dim=1)
+        return Summary(code, weight, mean, torch.cat([mean, spread.clamp(min=1e-8).sqrt(), density], dim=1))
 
-    def context(self, batch: Batch, n_sets: int) -> Tensor:
+    def context(self, batch: Batch, summary: Summary, n_sets: int) -> Tensor:
         """Sum up sets, (sets, context_size): what the micrographs that are heard say, each as loud as it has something to say."""
-        code, weight, _, summary = self.summarise(batch)
-        spoken = self.speak(summary)
+        spoken = self.speak(summary.whole)
         voice = torch.sigmoid(spoken[:, -1:]) * batch.heard[:, None]
         area = batch.area[:, None]
         loud = _sum(voice * area, batch.of_set, n_sets)
         opinion = _sum(voice * area * spoken[:, :-1], batch.of_set, n_sets) / (loud + 1e-3)
-        counted = voice[batch.micrograph] * weight
+        counted = voice[batch.micrograph] * summary.weight
         whose = batch.of_set[batch.micrograph]
         total = _sum(counted, whose, n_sets)
-        mean = _sum(counted * code, whose, n_sets) / (total + 0.5)
+        mean = _sum(counted * summary.code, whose, n_sets) / (total + 0.5)
         heard = _sum(batch.heard[:, None] * area, batch.of_set, n_sets)
         amounts = [torch.log(total / (loud + 1e-3) + SPARSE), torch.log(loud / 1000 + 0.05), loud / (heard + 1e-3)]
         return torch.cat([mean, opinion, *amounts], dim=1)
 
-    def forward(self, batch: Batch, context: Tensor, only: Tensor | None = None) -> Tensor:
+    def forward(self, batch: Batch, summary: Summary, context: Tensor, only: Tensor | None = None) -> Tensor:
         """Judge candidates with the contexts of their sets, (sets, context_size) -> (n,) log odds, or those of a few (k,)."""
-        code, _, mean, summary = self.summarise(batch)
-        x, micrograph = batch.x, batch.micrograph
+        x, micrograph, code = batch.x, batch.micrograph, summary.code
         if only is not None:
             x, micrograph, code = x[only], micrograph[only], code[only]
         of_set = context[batch.of_set]
-        apart = (code - mean[micrograph]).abs()
+        apart = (code - summary.mean[micrograph]).abs()
         from_set = (code - of_set[micrograph][:, : code.shape[1]]).abs()
-        whole = torch.cat([summary, of_set], dim=1)[micrograph]
+        whole = torch.cat([summary.whole, of_set], dim=1)[micrograph]
         odds: Tensor = self.decide(torch.cat([x, apart, from_set, whole], dim=1))
         return odds[:, 0]
 

@@ -15,12 +15,12 @@ from relion_ganpick.model.judge import Batch, Member, SetJudge
 
 Features = NDArray[np.float32]
 
-STEPS, BATCH = 2500, 24
+STEPS, BATCH = 2500, 20
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-2
 JITTER = 0.05
 UNHEARD = 0.4  # largest share of micrographs that a set is judged without
 FOREIGN = 0.25  # share of sets that get empty micrographs of another one
-MOST_JUDGED = 6000  # candidates that are judged in one step; all of them count in the summaries
+MOST_JUDGED = 4000  # candidates that are judged in one step; all of them count in the summaries
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def fit_judge(sets: Sequence[JudgedSet], seed: int, members: int, steps: int = S
     members
         Number of judges.
     steps
-        Updates of each on 24 sets.
+        Updates of each on 20 sets.
 
     Returns
     -------
@@ -92,7 +92,8 @@ def _fit(member: Member, sets: Sequence[JudgedSet], x: list[Tensor], rng: np.ran
     for _ in range(steps):
         batch, right, weight = draw(sets, x, empties, rng)
         few = torch.from_numpy(rng.permutation(len(right))[:MOST_JUDGED])
-        odds = member(batch, member.context(batch, BATCH), few)
+        summary = member.summarise(batch)
+        odds = member(batch, summary, member.context(batch, summary, BATCH), few)
         each = F.binary_cross_entropy_with_logits(odds, right[few], reduction="none")
         loss = (each * weight[few]).sum() / weight[few].sum()
         optimiser.zero_grad()

@@ -25,7 +25,7 @@ from relion_ganpick.evidence.view import view_of
 from relion_ganpick.model.judge import SetJudge
 from relion_ganpick.model.weights import Model
 from relion_ganpick.synthesis.scene_settings import SceneSettings
-from relion_ganpick.training.judge_fit import JudgedSet, fit_judge
+from relion_ganpick.training.judge_fit import STEPS, JudgedSet, fit_judge
 from relion_ganpick.training.loading import in_order
 from relion_ganpick.training.presets import TrainSettings
 from relion_ganpick.training.sets import SyntheticMicrograph, make_set
@@ -93,7 +93,9 @@ def synthetic_sets(
         yield _load(path)
 
 
-def train_judge(sets: Sequence[JudgedSet], seed: int, members: int) -> tuple[SetJudge, dict[str, list[float]], float] | None:
+def train_judge(
+    sets: Sequence[JudgedSet], seed: int, members: int, steps: int = STEPS
+) -> tuple[SetJudge, dict[str, list[float]], float] | None:
     """Fit a judge to four fifths of the sets; the others tell what its probabilities are worth and where the strict cut lies.
 
     Returns
@@ -109,7 +111,7 @@ def train_judge(sets: Sequence[JudgedSet], seed: int, members: int) -> tuple[Set
     """
     learned = [each for k, each in enumerate(sets) if k % HELD_OUT]
     others = [each for each in sets[::HELD_OUT] if len(each.right)]
-    judge = fit_judge(learned, seed, members)
+    judge = fit_judge(learned, seed, members, steps)
     if judge is None or not others:
         return None
     raw = [expit(odds_of_set(judge, each.features, each.micrograph, each.areas)) for each in others]
