@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -45,6 +46,11 @@ class Evidence:
     point: OperatingPoint
     histogram: Sequence[int]
 
+    @property
+    def fingerprint(self) -> str:
+        """Name all that figures of merit depend on, the same when it was read again."""
+        return hashlib.sha256(json.dumps([_filters_as_lists(self.filters), list(map(list, self.context))]).encode()).hexdigest()
+
 
 def histogram_of(merit: NDArray[np.float64]) -> list[int]:
     """Count candidates in 20 bins of the figure of merit from 0 to 1."""
@@ -53,24 +59,14 @@ def histogram_of(merit: NDArray[np.float64]) -> list[int]:
 
 def write_evidence(path: Path, evidence: Evidence, facts: Mapping[str, Any]) -> None:
     """Write what is known of a set, and what it holds for, as JSON; a reader never sees half of it."""
-    filters = [
-        {
-            "weights": each.weights.tolist(),
-            "offset": each.offset,
-            "seeds": each.seeds,
-            "profile": each.profile.tolist(),
-            "seed_density": density,
-        }
-        for each, density in zip(evidence.filters.of_halves, evidence.filters.densities, strict=True)
-    ]
     content = {
         **facts,
         "says": evidence.point.words(),
         "operating_point": asdict(evidence.point),
         "histogram": list(evidence.histogram),
         "micrographs": dict(evidence.halves),
-        "filters": filters,
-        "context": [list(each) for each in evidence.context],
+        "filters": _filters_as_lists(evidence.filters),
+        "context": list(map(list, evidence.context)),
     }
     write_atomic(path, json.dumps(content, indent=1) + "\n")
 
@@ -100,3 +96,16 @@ def read_evidence(path: Path, facts: Mapping[str, Any]) -> Evidence | None:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise GanpickError(f"{path}: damaged; delete it to look at the micrographs anew") from error
+
+
+def _filters_as_lists(filters: Filters) -> list[dict[str, Any]]:
+    return [
+        {
+            "weights": each.weights.tolist(),
+            "offset": each.offset,
+            "seeds": each.seeds,
+            "profile": each.profile.tolist(),
+            "seed_density": density,
+        }
+        for each, density in zip(filters.of_halves, filters.densities, strict=True)
+    ]

@@ -70,6 +70,8 @@ class Picker:
     ----------
     settings
         With the model's own threshold and localisation, where none were given.
+    weighs_sets
+        Whether picks are judged by the evidence of their set: by a model with a judge, where markers become picks by peaks.
     evidence
         What is known of the set that is picked (`with_evidence`); None where each micrograph is a set of its own.
     asked_threshold
@@ -86,9 +88,12 @@ class Picker:
 
     def _take(self, settings: PickSettings, network: MarkingNetwork) -> None:
         card = network.model.card
-        threshold = card.threshold if settings.threshold is None else settings.threshold
         localization = card.localization if settings.localization == "auto" else settings.localization
         self.network, self.method, self.model = network, network.method, network.model
+        self.weighs_sets = self.model.judge is not None and localization == "peaks" and self.method.follows_size
+        threshold = settings.threshold
+        if threshold is None:
+            threshold = card.strict if self.weighs_sets else card.threshold
         self.settings = replace(settings, threshold=threshold, localization=localization)
         self.threshold, self.asked_threshold = threshold, settings.threshold
         self.evidence: Evidence | None = None
@@ -111,11 +116,6 @@ class Picker:
             other.threshold = evidence.point.cut
             other.settings = replace(other.settings, threshold=other.threshold)
         return other
-
-    @property
-    def weighs_sets(self) -> bool:
-        """Whether picks are judged by the evidence of their set: by a model with a judge, where markers become picks by peaks."""
-        return self.model.judge is not None and self.settings.localization == "peaks" and self.method.follows_size
 
     @property
     def device(self) -> torch.device:

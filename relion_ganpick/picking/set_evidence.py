@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import read_micrograph
 from relion_ganpick.evidence.record import EVIDENCE_FILE, Evidence, read_evidence, write_evidence
 from relion_ganpick.evidence.view import View
-from relion_ganpick.picking.picker import Picker, Prepared
+from relion_ganpick.picking.picker import AnyPicker, Picker, Prepared
 from relion_ganpick.picking.stream import Task
 from relion_ganpick.version import __version__
+
+log = logging.getLogger(__name__)
 
 MOST_LOOKED_AT = 24
 MOST_TRIED = 48
@@ -28,14 +32,12 @@ def evenly(n_micrographs: int) -> list[int]:
 
 
 def with_set_evidence(
-    picker: Picker,
-    tasks: Sequence[Task],
+    picker: AnyPicker,
+    tasks: Iterable[Task],
     folder: Path | None = None,
-    say: Callable[[str], None] = print,
-    complain: Callable[[str], None] = print,
     reuse: bool = True,
     pixel_size: float | None = None,
-) -> Picker:
+) -> AnyPicker:
     """Make a picker that knows the set that it is to pick.
 
     Parameters
@@ -43,11 +45,9 @@ def with_set_evidence(
     picker
         With its final model and working diameter; it is not changed.
     tasks
-        All micrographs of the run, in order; 24 of them, evenly spread, are looked at.
+        Micrographs in the order of preference (`evenly`); the first 24 that can be used are looked at.
     folder
         Where what is found is taken down as ``evidence.json``.
-    say, complain
-        Take a line about the cut, and one where hardly anything speaks for particles.
     reuse
         Whether evidence that is in ``folder`` already, for the same version, model, diameters, contrast and pixel size, is used
         again; if not, it is deleted.
@@ -68,19 +68,21 @@ def with_set_evidence(
     if path is not None and not reuse:
         path.unlink(missing_ok=True)
     if not picker.weighs_sets:
+        if picker.method.follows_size and picker.model.judge is None:
+            log.info(f"model {picker.model.card.name} has no judge of sets: each micrograph is judged alone")
         return picker
     facts = facts_of(picker, pixel_size)
     evidence = read_evidence(path, facts) if path is not None and reuse else None
     if evidence is not None:
-        say(f"evidence of {len(evidence.halves)} micrographs, as found before (delete {path} to look again)")
+        log.info(f"evidence of {len(evidence.halves)} micrographs, as found before (delete {path} to look again)")
     else:
-        looked_at = list(_looked_at(picker, (tasks[k] for k in evenly(len(tasks))[:MOST_TRIED])))
+        looked_at = list(_looked_at(picker, islice(tasks, MOST_TRIED)))
         if not looked_at:
             return picker
         evidence = picker.gather([each.restored() for each in looked_at])
         if path is not None:
             write_evidence(path, evidence, facts)
-    tell(evidence, picker, say, complain)
+    _tell(evidence, picker.asked_threshold)
     return picker.with_evidence(evidence)
 
 
@@ -90,7 +92,7 @@ def facts_of(picker: Picker, pixel_size: float | None) -> dict[str, Any]:
     return {
         "version": __version__,
         "model": picker.model.card.sha256,
-        "diameter": settings.diameter_angstrom,
+        "diameter": settings.diameter,
         "working_diameter": settings.working_diameter_angstrom,
         "min_distance": settings.min_distance_angstrom,
         "contrast": settings.contrast,
@@ -98,17 +100,16 @@ def facts_of(picker: Picker, pixel_size: float | None) -> dict[str, Any]:
     }
 
 
-def tell(evidence: Evidence, picker: Picker, say: Callable[[str], None], complain: Callable[[str], None]) -> None:
+def _tell(evidence: Evidence, asked: float | None) -> None:
     """Say where the cut is, and warn where hardly anything speaks for particles."""
     point, n = evidence.point, len(evidence.halves)
     where = f"{n} micrograph{'' if n == 1 else 's'}"
-    asked = picker.asked_threshold
-    note = "" if asked is None else f"; --threshold {asked:g} is used in its place"
-    say(f"evidence of {where}: {point.words()}{note}")
+    note = "" if asked is None else f"; the `threshold` of {asked:g} is used in its place"
+    log.info(f"evidence of {where}: {point.words()}{note}")
     if point.doubtful and asked is None:
-        complain(
-            f"WARNING: hardly anything speaks for particles in {where}. Only sure ones are picked. If you see particles, run "
-            f"again with --threshold {point.lenient:.2f}, and check the diameter"
+        log.warning(
+            f"hardly anything speaks for particles in {where}, so only sure ones are picked. If you see particles: check "
+            f"`diameter`, or take `threshold` {point.lenient:.2f}, which gives the doubtful ones as well"
         )
 
 
