@@ -41,6 +41,8 @@ TEXTS = {
     "validation_scenes": "number of simulated micrographs to validate with",
     "calibration_scenes": "number of simulated micrographs to which the rescorer and the figure of merit are fitted",
     "rescorers": "number of small networks that judge all candidates together; 0: none",
+    "judge_sets": "number of simulated data sets to which the judge of sets is fitted; 0: no judge",
+    "judges": "number of small networks in the judge of sets; 0: no judge",
     "validation_pairs": "number of pairs to validate with",
     "seed": "number that random choices start from",
     "init": "name or path of a model whose generator training starts from (default: random weights)",
@@ -49,7 +51,8 @@ TEXTS = {
 }
 COUNTS = ("steps", "epochs", "batch", "validate_every", "validation_scenes", "calibration_scenes", "validation_pairs")
 AT_LEAST_ONE = ("width", "levels", "discriminator_width", *COUNTS)
-NOT_NEGATIVE = ("adversarial_weight", "l1_weight", "entropy_weight", "contamination_weight", "rescorers", "seed")
+WEIGHTS = ("adversarial_weight", "l1_weight", "entropy_weight", "contamination_weight")
+NOT_NEGATIVE = (*WEIGHTS, "rescorers", "judge_sets", "judges", "seed")
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -72,6 +75,9 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         type=int,
         default=1,
         help="processes that simulate pictures meanwhile; 0 for none; preset default only (default: 1)",
+    )
+    parser.add_argument(
+        "--judge_for", default="", metavar="MODEL", help="train no generator, but fit a new judge of sets to that of a model"
     )
     settings = parser.add_argument_group("settings, in place of the preset's")
     for name, text in TEXTS.items():
@@ -96,6 +102,8 @@ def run(namespace: argparse.Namespace) -> int:
 
     device = find_device(namespace.device)
     namespace.out.mkdir(parents=True, exist_ok=True)
+    if namespace.judge_for:
+        return _judge_only(settings, namespace, device)
     trainer = _trainer(settings, namespace, device)
     if checkpoint.exists():
         trainer.resume()
@@ -105,6 +113,23 @@ def run(namespace: argparse.Namespace) -> int:
     path = trainer.run(workers=namespace.workers) if isinstance(trainer, Trainer) else trainer.run()
     print(f"weights: {path}")
     print(f"use them: ganpick pick ... --model {path}")
+    return 0
+
+
+def _judge_only(settings: TrainSettings | PaperSettings, namespace: argparse.Namespace, device: torch.device) -> int:
+    """Fit a judge of sets to the generator of a model, and say where the weights are."""
+    from relion_ganpick.model.weights import load_model, save_model
+    from relion_ganpick.training.judge_sets import SETS, with_judge
+
+    model = load_model(namespace.judge_for)
+    if not isinstance(settings, TrainSettings) or model.card.network["kind"] != "unet":
+        raise GanpickError(f"--judge_for {namespace.judge_for}: models of the paper's kind have no judge of sets")
+    if not settings.judge_sets or not settings.judges:
+        raise GanpickError("--judge_for: give --judge_sets and --judges of at least 1")
+    # Described sets belong to one generator; those of another are not taken for its own.
+    folder = namespace.out / f"{SETS}-{model.card.sha256[:12]}"
+    path = save_model(with_judge(model, device, settings, folder, namespace.workers), namespace.out)
+    print(f"weights: {path}")
     return 0
 
 

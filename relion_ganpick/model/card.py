@@ -39,6 +39,13 @@ class Card:
         The same for the marker's height with what else is in the micrograph, which the diameter is estimated by.
     rescorer
         Size of the rescorer that gives the score (`model.rescorer`); empty where the marker's height is the score.
+    judge
+        Size of the judge of sets (`model.judge`), which gives the figures of merit of picks; empty where each micrograph is
+        judged alone.
+    judge_curve
+        Knots of the map from the judge's probability to the figure of merit.
+    strict
+        Figure of merit of the judge that a cut never exceeds.
     reliability
         How often picks of held-out scenes were right: mean figure of merit, share of right picks and number, in ten bins.
     localization
@@ -61,6 +68,9 @@ class Card:
     localization: str = "peaks"
     heights: dict[str, list[float]] = field(default_factory=dict)
     rescorer: dict[str, int] = field(default_factory=dict)
+    judge: dict[str, int] = field(default_factory=dict)
+    judge_curve: dict[str, list[float]] = field(default_factory=dict)
+    strict: float = 0.5
     reliability: list[list[float]] = field(default_factory=list)
     sha256: str = ""
     code_version: str = __version__
@@ -84,8 +94,9 @@ def card_of(text: str) -> Card:
         elif each.default is MISSING and each.default_factory is MISSING:
             raise ValueError(f"{each.name} is missing")
     card = Card(**given)
-    if not 0 <= card.threshold <= 1:
-        raise ValueError(f"threshold is {card.threshold:g}; a figure of merit lies between 0 and 1")
+    for name in ("threshold", "strict"):
+        if not 0 <= getattr(card, name) <= 1:
+            raise ValueError(f"{name} is {getattr(card, name):g}; a figure of merit lies between 0 and 1")
     if card.localization not in LOCALIZATIONS:
         raise ValueError(f"localization is {card.localization!r}; it is one of {', '.join(LOCALIZATIONS)}")
     return card

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from torch import nn
 
 from relion_ganpick.model.card import Card
+from relion_ganpick.model.judge import SetJudge
 from relion_ganpick.model.networks import PatchDiscriminator, UNetGenerator, n_parameters
 from relion_ganpick.model.paper_networks import PaperGenerator
 from relion_ganpick.model.rescorer import Rescorer
@@ -62,6 +63,9 @@ def describe_networks(card: Card) -> list[str]:
     if card.rescorer:
         rescorer = Rescorer(**card.rescorer)
         lines.append(f"rescorer: {n_parameters(rescorer)} parameters in {len(rescorer.members)} members")
+    if card.judge:
+        judge = SetJudge(**card.judge)
+        lines.append(f"judge of sets: {n_parameters(judge)} parameters in {len(judge.members)} members")
     return lines
 
 

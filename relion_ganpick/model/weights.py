@@ -21,6 +21,7 @@ from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.model.card import Card, card_of
+from relion_ganpick.model.judge import SetJudge
 from relion_ganpick.model.networks import UNetGenerator
 from relion_ganpick.model.paper_networks import PaperGenerator
 from relion_ganpick.model.rescorer import Rescorer
@@ -31,16 +32,17 @@ Image = NDArray[np.float32]
 
 SHIPPED = Path(__file__).parent / "weights"
 KINDS = {"unet": UNetGenerator, "paper": PaperGenerator}
-RESCORER = "rescorer."
+RESCORER, JUDGE = "rescorer.", "judge."
 
 
 @dataclass(frozen=True)
 class Model:
-    """A generator in evaluation mode, with its card and, where it has one, its rescorer."""
+    """A generator in evaluation mode, with its card and, where it has them, its rescorer and its judge of sets."""
 
     generator: nn.Module = field(repr=False)
     card: Card
     rescorer: Rescorer | None = field(default=None, repr=False)
+    judge: SetJudge | None = field(default=None, repr=False)
 
     def rescored(self, picks: Picks, picture: Image, marked: Image) -> Picks:
         """Give the candidates of one micrograph their figures of merit.
@@ -62,7 +64,7 @@ class Model:
         """Make the same model with figures of merit by the marks' heights; one whose card has none stays as it is."""
         if not self.card.heights:
             return self
-        return replace(self, card=replace(self.card, calibration=self.card.heights), rescorer=None)
+        return replace(self, card=replace(self.card, calibration=self.card.heights), rescorer=None, judge=None)
 
 
 def save_model(model: Model, folder: Path) -> Path:
@@ -74,8 +76,11 @@ def save_model(model: Model, folder: Path) -> Path:
     """
     tensors = {name: value.detach().cpu().to(_type_on_disk(name, value)).contiguous() for name, value in _state(model).items()}
     data, card = save_tensors(tensors), model.card
-    size = {} if model.rescorer is None else model.rescorer.size
-    filled = Card(**{**asdict(card), "rescorer": size, "sha256": hashlib.sha256(data).hexdigest(), "code_version": __version__})
+    sizes = {
+        "rescorer": {} if model.rescorer is None else model.rescorer.size,
+        "judge": {} if model.judge is None else model.judge.size,
+    }
+    filled = Card(**{**asdict(card), **sizes, "sha256": hashlib.sha256(data).hexdigest(), "code_version": __version__})
     path = folder / f"{card.name}.safetensors"
     path.write_bytes(data)
     path.with_suffix(".json").write_text(json.dumps(asdict(filled), indent=1) + "\n")
@@ -176,33 +181,42 @@ def load_model(name: str = "default") -> Model:
             raise GanpickError(
                 f"{path}: network of kind {card.network['kind']!r} is not known to version {__version__}; update relion-ganpick"
             )
-        generator, rescorer = build_generator(card.network), Rescorer(**card.rescorer) if card.rescorer else None
-        _fill(generator, rescorer, load_tensors(data))
+        generator = build_generator(card.network)
+        rescorer = Rescorer(**card.rescorer) if card.rescorer else None
+        judge = SetJudge(**card.judge) if card.judge else None
+        _fill(generator, {RESCORER: rescorer, JUDGE: judge}, load_tensors(data))
     except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise GanpickError(
             f"{path}: the weights do not fit their card, or were written by another version ({card.code_version}; this is "
             f"{__version__}): train or adapt again, or reinstall the package ({str(error)[:200]})"
         ) from error
-    return Model(generator.eval().requires_grad_(False), card, rescorer and rescorer.eval().requires_grad_(False))
+    for part in (generator, rescorer, judge):
+        if part is not None:
+            part.eval().requires_grad_(False)
+    return Model(generator, card, rescorer, judge)
 
 
 def _type_on_disk(name: str, value: Tensor) -> torch.dtype:
-    """Half precision for a generator's numbers; a rescorer's are few, and its thresholds fine."""
-    return torch.float16 if value.dtype.is_floating_point and not name.startswith(RESCORER) else value.dtype
+    """Half precision for a generator's numbers; a rescorer's and a judge's are few, and their thresholds fine."""
+    return torch.float16 if value.dtype.is_floating_point and not name.startswith((RESCORER, JUDGE)) else value.dtype
 
 
 def _state(model: Model) -> dict[str, Tensor]:
-    """List all tensors of a model, the rescorer's with its prefix."""
-    of_rescorer = {} if model.rescorer is None else model.rescorer.state_dict(prefix=RESCORER)
-    return {**model.generator.state_dict(), **of_rescorer}
+    """List all tensors of a model, the rescorer's and the judge's with their prefixes."""
+    tensors: dict[str, Tensor] = dict(model.generator.state_dict())
+    for prefix, part in ((RESCORER, model.rescorer), (JUDGE, model.judge)):
+        if part is not None:
+            tensors |= part.state_dict(prefix=prefix)
+    return tensors
 
 
-def _fill(generator: nn.Module, rescorer: Rescorer | None, tensors: dict[str, Tensor]) -> None:
+def _fill(generator: nn.Module, parts: dict[str, nn.Module | None], tensors: dict[str, Tensor]) -> None:
     """Load the tensors of a file into networks; all must be there, and none too many."""
     full = {name: value.float() if value.dtype.is_floating_point else value for name, value in tensors.items()}
-    own = {name.removeprefix(RESCORER): value for name, value in full.items() if name.startswith(RESCORER)}
-    if rescorer is not None:
-        rescorer.load_state_dict(own)
-    elif own:
-        raise ValueError("a rescorer that the card does not know of")
-    generator.load_state_dict({name: value for name, value in full.items() if not name.startswith(RESCORER)})
+    for prefix, part in parts.items():
+        own = {name.removeprefix(prefix): full.pop(name) for name in list(full) if name.startswith(prefix)}
+        if part is not None:
+            part.load_state_dict(own)
+        elif own:
+            raise ValueError(f"a {prefix[:-1]} that the card does not know of")
+    generator.load_state_dict(full)

@@ -16,6 +16,9 @@ from relion_ganpick.core.micrograph import Micrograph
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.scale import Scale
 from relion_ganpick.core.settings import PickSettings
+from relion_ganpick.evidence.assess import gather_evidence, judged
+from relion_ganpick.evidence.record import Evidence
+from relion_ganpick.evidence.view import View, view_of
 from relion_ganpick.model.weights import Model, load_model
 from relion_ganpick.picking.network import MarkingNetwork
 
@@ -39,6 +42,8 @@ class Prepared:
         (h, w) of the micrograph in pixels of the file.
     pixel_size
         Angstrom per pixel of the file.
+    name
+        The file as the caller named it.
     """
 
     picture: Image
@@ -46,6 +51,7 @@ class Prepared:
     area: ImageArea
     shape: tuple[int, int]
     pixel_size: float
+    name: str = ""
 
 
 class Picker:
@@ -64,6 +70,12 @@ class Picker:
     ----------
     settings
         With the model's own threshold and localisation, where none were given.
+    weighs_sets
+        Whether picks are judged by the evidence of their set: by a model with a judge, where markers become picks by peaks.
+    evidence
+        What is known of the set that is picked (`with_evidence`); None where each micrograph is a set of its own.
+    asked_threshold
+        The threshold that was given, if one was.
 
     Raises
     ------
@@ -76,11 +88,15 @@ class Picker:
 
     def _take(self, settings: PickSettings, network: MarkingNetwork) -> None:
         card = network.model.card
-        threshold = card.threshold if settings.threshold is None else settings.threshold
         localization = card.localization if settings.localization == "auto" else settings.localization
         self.network, self.method, self.model = network, network.method, network.model
+        self.weighs_sets = self.model.judge is not None and localization == "peaks" and self.method.follows_size
+        threshold = settings.threshold
+        if threshold is None:
+            threshold = card.strict if self.weighs_sets else card.threshold
         self.settings = replace(settings, threshold=threshold, localization=localization)
-        self.threshold = threshold
+        self.threshold, self.asked_threshold = threshold, settings.threshold
+        self.evidence: Evidence | None = None
 
     def with_settings(self: AnyPicker, settings: PickSettings) -> AnyPicker:
         """Make a picker of the same kind with the same network and other settings."""
@@ -90,7 +106,16 @@ class Picker:
 
     def at(self: AnyPicker, working_diameter: float) -> AnyPicker:
         """Make a picker that looks at the particle as if it had another diameter, in Angstrom."""
-        return self.with_settings(replace(self.settings, working_diameter=working_diameter))
+        return self.with_settings(replace(self.settings, working_diameter=working_diameter, threshold=self.asked_threshold))
+
+    def with_evidence(self: AnyPicker, evidence: Evidence) -> AnyPicker:
+        """Make a picker that knows the set that it picks; the set's cut is its threshold, unless one was given."""
+        other = self.with_settings(replace(self.settings, threshold=self.asked_threshold))
+        other.evidence = evidence
+        if self.asked_threshold is None:
+            other.threshold = evidence.point.cut
+            other.settings = replace(other.settings, threshold=other.threshold)
+        return other
 
     @property
     def device(self) -> torch.device:
@@ -119,12 +144,17 @@ class Picker:
         GanpickError
             If the micrograph has no usable image at this diameter; the message says why.
         """
-        return self.score(micrograph).above(self.threshold)
+        picks, threshold = self._picked(micrograph)
+        return picks.above(threshold)
 
     def score(self, micrograph: Micrograph) -> Picks:
-        """Pick one micrograph and keep everything above the localisation's low floor."""
+        """Pick one micrograph and keep everything above a low floor."""
+        return self._picked(micrograph)[0]
+
+    def score_alone(self, micrograph: Micrograph) -> Picks:
+        """Pick one micrograph by what the generator says and no more: no evidence of a set counts."""
         prepared = self.prepare(micrograph)
-        return self.locate(prepared, self.mark(prepared.picture))
+        return self._in_file(prepared, self._located_alone(prepared, self.mark(prepared.picture)))
 
     def prepare(self, micrograph: Micrograph) -> Prepared:
         """Bring a micrograph to the working scale; needs no device and may run in any thread."""
@@ -143,7 +173,7 @@ class Picker:
         area = find_image_area(pixels)
         inside = pixels[area.top : area.bottom, area.left : area.right]
         picture, scale = self.method.prepare(inside, pixel_size, self.settings, micrograph.name)
-        return Prepared(picture, scale, area, shape, pixel_size)
+        return Prepared(picture, scale, area, shape, pixel_size, micrograph.name)
 
     def mark(self, picture: Image) -> Image:
         """Mark one prepared picture, (h, w) float32 -> (c, h, w) float32, the generator's outputs; the first is the markers."""
@@ -154,12 +184,50 @@ class Picker:
         return self.method.mark(self.network, pictures)
 
     def locate(self, prepared: Prepared, marked: Image) -> Picks:
-        """Turn what `mark` gave into picks in pixels of the file, with calibrated figures of merit, best first."""
+        """Turn what `mark` gave into picks in pixels of the file, with calibrated figures of merit, best first.
+
+        Without evidence of a set, the micrograph is a set of its own.
+        """
+        if not self.weighs_sets:
+            return self._in_file(prepared, self._located_alone(prepared, marked))
+        view = view_of(prepared.picture, marked)
+        evidence = self.evidence or self.gather([(prepared, view)])
+        return self._in_file(prepared, judged(self.model, view, prepared.name, evidence, self._min_distance_px(prepared)))
+
+    def view(self, prepared: Prepared) -> View:
+        """Mark a prepared micrograph for `gather`."""
+        return view_of(prepared.picture, self.mark(prepared.picture))
+
+    def gather(self, looked_at: Sequence[tuple[Prepared, View]]) -> Evidence:
+        """Find out what micrographs of one particle say together (`evidence.assess`)."""
+        names = [prepared.name for prepared, _ in looked_at]
+        distance = self._min_distance_px(looked_at[0][0])
+        return gather_evidence(self.model, [view for _, view in looked_at], names, distance)
+
+    def _picked(self, micrograph: Micrograph) -> tuple[Picks, float]:
+        """Pick one micrograph, and tell the threshold that holds for it: its own where it is a set of its own."""
+        prepared = self.prepare(micrograph)
+        marked = self.mark(prepared.picture)
+        if not self.weighs_sets or self.evidence is not None:
+            return self.locate(prepared, marked), self.threshold
+        of_itself = self.with_evidence(self.gather([(prepared, view_of(prepared.picture, marked))]))
+        return of_itself.locate(prepared, marked), of_itself.threshold
+
+    def _located_alone(self, prepared: Prepared, marked: Image) -> Picks:
+        """Turn markers into picks in pixels of the working scale, judged by this micrograph alone."""
         found = self.method.locate(marked[0], self.settings, prepared.scale, prepared.pixel_size)
-        picks = prepared.scale.to_file(self.model.rescored(found, prepared.picture, marked))
+        return self.model.rescored(found, prepared.picture, marked)
+
+    def _in_file(self, prepared: Prepared, picks: Picks) -> Picks:
+        """Bring picks to pixels of the file, as far as they are allowed and apart from each other."""
+        picks = prepared.scale.to_file(picks)
         picks = Picks(picks.x + prepared.area.left, picks.y + prepared.area.top, np.round(picks.score, 4))
         picks = picks.inside(*_allowed(prepared, self.settings))
         return picks.rounded().thinned(self.settings.min_distance_angstrom / prepared.pixel_size)
+
+    def _min_distance_px(self, prepared: Prepared) -> float:
+        """Smallest distance between two picks in pixels of the working scale."""
+        return self.settings.min_distance_angstrom / prepared.pixel_size / max(prepared.scale.factors)
 
 
 def _allowed(prepared: Prepared, settings: PickSettings) -> tuple[float, float, float, float]:

@@ -198,7 +198,7 @@ def expected_particles(picker: Picker, micrograph: Micrograph, assumed: Values) 
     found = np.full(len(assumed), np.nan)
     for index, angstrom in enumerate(assumed):
         try:
-            merit = picker.at(float(angstrom)).score(micrograph).score
+            merit = picker.at(float(angstrom)).score_alone(micrograph).score
         except GanpickError:
             if index == len(assumed) // 2:
                 raise

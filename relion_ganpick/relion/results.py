@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from relion_ganpick.core.picks import Picks, counts_above
 from relion_ganpick.formats.micrographs_star import MicrographEntry
@@ -110,7 +111,10 @@ class JobResults:
             return None
         settings = {k: v for k, v in asdict(self.picker.settings).items() if k not in ("threshold", "model")}
         card = self.picker.model.card
-        facts = [__version__, card.sha256, card.calibration, settings, entry.pixel_size, status.st_size, status.st_mtime_ns]
+        evidence = self.picker.evidence
+        known = None if evidence is None else evidence.fingerprint
+        facts: list[Any] = [__version__, card.sha256, card.calibration, settings, known]
+        facts += [entry.pixel_size, status.st_size, status.st_mtime_ns]
         return digest(json.dumps(facts, sort_keys=True))
 
     def _settings_digest(self, fingerprint: str) -> str:

@@ -1,4 +1,4 @@
-"""From a request to a picker: threads, diameter, model, working diameter, adaptation, in this order, for every door."""
+"""From a request to a picker: threads, diameter, model, working diameter, adaptation, evidence, in this order, for every door."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from relion_ganpick.adaptation.options import FOLDER, AdaptOptions
 from relion_ganpick.core.settings import PickSettings
 from relion_ganpick.picking.auto_diameter import preferred, resolve_diameter
 from relion_ganpick.picking.picker import AnyPicker
+from relion_ganpick.picking.set_evidence import evenly, with_set_evidence
 from relion_ganpick.picking.working_diameter import with_working_diameter
 from relion_ganpick.runs.request import RunRequest
 from relion_ganpick.runs.source import Source, one_by_one
@@ -91,7 +92,8 @@ def make_picker(
     if request.adapt.adapt:
         assert folder is not None
         picker = _adapted(picker, request, source, folder / FOLDER)
-    return picker
+    tasks = one_by_one(source, evenly(len(source)))
+    return with_set_evidence(picker, tasks, folder, reuse, _first_pixel_size(source))
 
 
 def _adapted(picker: AnyPicker, request: RunRequest, source: Source, folder: Path) -> AnyPicker:
@@ -110,7 +112,7 @@ def _adapted(picker: AnyPicker, request: RunRequest, source: Source, folder: Pat
     if model is not picker.model:
         settings = replace(picker.settings, threshold=request.pick.threshold)  # each model has a threshold of its own
         picker = type(picker)(settings, request.how.device_name, model)
-    log.info(f"picking with model {model.card.name} {model.card.sha256[:12]}, threshold {picker.threshold:g}")
+    log.info(f"picking with model {model.card.name} {model.card.sha256[:12]}")
     return picker
 
 

@@ -103,7 +103,7 @@ def make_scene(
     """
     settings = settings or SceneSettings()
     if molecule is None:
-        molecule, diameter = _draw_molecule(settings, rng)
+        molecule, diameter = draw_molecule(settings, rng)
     else:
         diameter = log_uniform(*settings.diameter, rng)
     pixel_size = diameter / diameter_px
@@ -171,7 +171,7 @@ def random_optics(rng: np.random.Generator, settings: SceneSettings) -> Optics:
     return optics
 
 
-def _draw_molecule(settings: SceneSettings, rng: np.random.Generator) -> tuple[Points, float]:
+def draw_molecule(settings: SceneSettings, rng: np.random.Generator) -> tuple[Points, float]:
     """Draw what the particles are and how long, in Angstrom: a real structure has its own length if the settings allow it."""
     diameter = log_uniform(*settings.diameter, rng)
     name = settings.molecule

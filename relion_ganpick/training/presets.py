@@ -76,6 +76,8 @@ class TrainSettings:
     validation_scenes: int = 48
     calibration_scenes: int = 1500
     rescorers: int = 3
+    judge_sets: int = 1500
+    judges: int = 5
     seed: int = 1
     init: str = ""
     scene: SceneSettings = field(default_factory=SceneSettings)

@@ -22,6 +22,7 @@ from relion_ganpick.model.networks import PatchDiscriminator
 from relion_ganpick.model.weights import Model, build_generator, load_model, save_model
 from relion_ganpick.synthesis.pairs import make_batch
 from relion_ganpick.training.checkpoint import TrainingRun
+from relion_ganpick.training.judge_sets import SETS, with_judge
 from relion_ganpick.training.loading import in_order
 from relion_ganpick.training.losses import cross_entropy_with_dice, data_loss, discriminator_loss, generator_loss
 from relion_ganpick.training.presets import TrainSettings
@@ -186,7 +187,10 @@ class Trainer(TrainingRun):
             heights=calibrate_heights(held_out),
             reliability=reliability(judged),
         )
-        return save_model(Model(self.average, card, rescorer), self.folder)
+        model = Model(self.average.eval(), card, rescorer)
+        if settings.judge_sets and settings.judges:
+            model = with_judge(model, self.device, settings, self.folder / SETS, workers)
+        return save_model(model, self.folder)
 
     def _follow(self) -> None:
         decay = min(self.settings.average, (1 + self.step) / (10 + self.step))

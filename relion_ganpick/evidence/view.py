@@ -1,0 +1,58 @@
+"""One micrograph as the evidence sees it: its picture, and the generator's marks, smoothed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logit
+
+from relion_ganpick.core.localize import MARKER_RADIUS, SMOOTHING
+from relion_ganpick.core.preprocess import PARTICLE_PX
+
+Image = NDArray[np.float32]
+
+LEAST_MARK = 1e-4
+FULL = 1 - np.exp(-0.5 * (MARKER_RADIUS / SMOOTHING) ** 2)
+
+
+@dataclass(frozen=True)
+class View:
+    """A prepared picture with its marks.
+
+    Attributes
+    ----------
+    picture
+        (h, w) float32 at the working scale, normalised.
+    marker
+        (h, w) float32, the probability that a pixel belongs to a particle's marker.
+    smooth
+        (h, w) float32 in [0, 1], the marker smoothed by a tenth of a diameter; 1 is the middle of a full marker.
+    contamination
+        (h, w) float32, the probability that a pixel shows contamination; 0 where the model does not say.
+    """
+
+    picture: Image
+    marker: Image
+    smooth: Image
+    contamination: Image
+
+    @property
+    def height(self) -> Image:
+        """(h, w) float32, log odds of the smoothed marker, bounded at 1e-4 and 1 - 1e-4."""
+        return np.asarray(logit(np.clip(self.smooth, LEAST_MARK, 1 - LEAST_MARK)), dtype=np.float32)
+
+    @property
+    def area(self) -> float:
+        """Area of the picture in squared diameters."""
+        return self.picture.size / PARTICLE_PX**2
+
+
+def view_of(picture: Image, marked: Image) -> View:
+    """Make a view of a prepared picture, (h, w) float32, and of what the generator made of it, (c, h, w) float32."""
+    marker = np.ascontiguousarray(marked[0], dtype=np.float32)
+    smooth = cv2.GaussianBlur(marker, (0, 0), SMOOTHING * PARTICLE_PX, borderType=cv2.BORDER_REFLECT) / np.float32(FULL)
+    contamination = np.ascontiguousarray(marked[1], dtype=np.float32) if len(marked) > 1 else np.zeros_like(marker)
+    return View(picture, marker, np.clip(smooth, 0, 1), contamination)
