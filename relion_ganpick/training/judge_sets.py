@@ -22,6 +22,7 @@ from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.evidence.gather import Described, describe_set
 from relion_ganpick.evidence.judge import odds_of_set
 from relion_ganpick.evidence.view import view_of
+from relion_ganpick.model.forward import mark
 from relion_ganpick.model.judge import SetJudge
 from relion_ganpick.model.weights import Model
 from relion_ganpick.synthesis.scene_settings import SceneSettings
@@ -29,7 +30,6 @@ from relion_ganpick.training.judge_fit import STEPS, JudgedSet, fit_judge
 from relion_ganpick.training.loading import in_order
 from relion_ganpick.training.presets import TrainSettings
 from relion_ganpick.training.sets import SyntheticMicrograph, make_set
-from relion_ganpick.training.validate import mark
 
 Values = NDArray[np.float64]
 
