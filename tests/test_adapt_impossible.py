@@ -65,7 +65,7 @@ def test_micrographs_without_sure_particles_are_picked_with_the_given_model(tmp_
         write_mrc(project / name, np.random.default_rng(seed).normal(size=SHAPE).astype(np.float32))
     ended = run_here(project, *WORDS)
     assert (ended.status, markers(project), decision(project)["outcome"]) == (0, SUCCEEDED, "impossible")
-    assert "WARNING: not adapted: only " in ended.err
+    assert "WARNING: not adapted: too few particles to learn from" in ended.err
     assert " of model default, " in ended.out.splitlines()[-1]
 
 
@@ -97,7 +97,7 @@ def test_without_the_memory_the_given_model_picks_and_it_is_tried_again(
         patch.setattr(choice, "adapt", fail)
         ended = run_here(project, *WORDS)
     assert (ended.status, markers(project)) == (0, SUCCEEDED)
-    assert "WARNING: not adapted: there is not enough memory; model default picks as it is. Continue with more" in ended.err
+    assert "WARNING: not adapted: there is not enough memory; model default picks instead. Give the job more memory" in ended.err
     assert not (project / JOB / RECORD).exists()
 
 

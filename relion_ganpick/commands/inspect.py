@@ -29,7 +29,9 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--port", type=int, default=5007, help="port on 127.0.0.1; 0 takes a free one (default: 5007)")
     parser.add_argument("--browser", action="store_true", help="open the page in this machine's browser")
     parser.add_argument("--diameter", type=float, help="particle diameter in Angstrom, where the job does not say")
-    parser.add_argument("--contrast", choices=("dark", "bright"), help="particles are dark or bright (default: as the job says)")
+    parser.add_argument(
+        "--contrast", choices=("dark", "bright"), help="are particles darker or brighter than the ice? (default: as the job says)"
+    )
     parser.set_defaults(run=run)
 
 

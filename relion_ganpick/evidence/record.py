@@ -95,7 +95,7 @@ def read_evidence(path: Path, facts: Mapping[str, Any]) -> Evidence | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise GanpickError(f"{path}: damaged; delete it to look at the micrographs anew") from error
+        raise GanpickError(f"{path}: damaged; delete it to look at the micrographs again") from error
 
 
 def _filters_as_lists(filters: Filters) -> list[dict[str, Any]]:
