@@ -258,9 +258,9 @@ def test_flag_needs_no_value_and_takes_one(words: list[str], expected: bool) -> 
     ("words", "message"),
     [
         (["--adapt", "perhaps"], "'perhaps': give yes or no"),
-        (["--adapt_most", "1"], "--adapt_most 1: give at least 2"),
-        (["--adapt_rounds", "0"], "--adapt_rounds 0: give at least 1"),
-        (["--adapt_steps", "-3"], "--adapt_steps -3: give at least 1"),
+        (["--adapt_most", "1"], "`adapt_most` 1: give at least 2"),
+        (["--adapt_rounds", "0"], "`adapt_rounds` 0: give at least 1"),
+        (["--adapt_steps", "-3"], "`adapt_steps` -3: give at least 1"),
     ],
 )
 def test_impossible_values_are_refused(words: list[str], message: str) -> None:

@@ -70,6 +70,7 @@ class FakePicker:
     """Takes the place of the picker, and needs no model; like the paper's, it has no working diameter to choose."""
 
     method = SimpleNamespace(follows_size=False)
+    weighs_sets = False
 
     def __init__(self, pick: PickSettings, _: str) -> None:
         self.settings, self.device, self.dtype = pick, "cpu", "torch.float32"
