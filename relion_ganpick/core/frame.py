@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-SMOOTHER = 0.25
-SHORTEST = 3
-DEEPEST = 0.25
-SAMPLES = 512
+# Set by hand in the first version and not tuned since; tests/test_frame_and_preprocess.py holds the cases that they must tell
+# apart. That particles at a frame are left out was measured (docs/notebook.md, second row).
+SMOOTHER = 0.25  # a repeated row differs from its neighbour by less than this share of the usual difference
+SHORTEST = 3  # rows; fewer alike are chance
+DEEPEST = 0.25  # share of a side; a deeper frame would be a picture of something
+SAMPLES = 512  # pixels looked at in each row: enough for a mean, whatever the micrograph's size
 
 
 @dataclass(frozen=True)

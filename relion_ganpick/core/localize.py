@@ -11,9 +11,11 @@ from skimage.measure import label
 
 from relion_ganpick.core.picks import Picks
 
+# In diameters. The markers of the training pairs have this radius (synthesis/pairs.py), so it goes with the model. The other
+# two were set by hand in the first version and not compared with others.
 MARKER_RADIUS = 0.25
-SMOOTHING = 0.1
-FLOOR = 0.05
+SMOOTHING = 0.1  # less than half a marker's radius, so that close markers stay apart
+FLOOR = 0.05  # height of a mark; all that any threshold could want lies above
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.float32]
 
-PARTICLE_PX = 16.0
-FILLED = 0.93  # of the diameter that is given: people give it generously, as that of a mask; parts that stick out are faint
-HIGH_PASS_DIAMETERS = 0.75
-CLIP = 6.0
-FLAT = 1e-6
-HARDLY, FINER = 1.2, 2
+# The networks are trained on pictures made with these numbers: a new value needs a new model. All but FILLED were set by hand
+# and never compared with others.
+PARTICLE_PX = 16.0  # one size for all particles; a micrograph of 4096 pixels becomes about 600
+FILLED = 0.93  # of the diameter that is given: people give it generously, as that of a mask (measured: docs/notebook.md)
+HIGH_PASS_DIAMETERS = 0.75  # ice gradients are wider than this, particles narrower
+CLIP = 6.0  # noise of unit spread stays below it; gold and ice crystals go beyond
+FLAT = 1e-6  # of the largest value: differences below are rounding errors of float32
+HARDLY, FINER = 1.2, 2  # below this ratio area means leave a pattern in the noise (tests/test_frame_and_preprocess.py)
 
 
 def normalise(picture: Image, particle_px: float = PARTICLE_PX) -> Image:

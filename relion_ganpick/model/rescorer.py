@@ -22,12 +22,13 @@ from relion_ganpick.model.surroundings import N_FEATURES
 
 Features = NDArray[np.float32]
 
+# Set by hand when the rescorer was made; only whether there is one was measured (docs/accuracy.md, ablation).
 HIDDEN, CODE = 32, 24
 STEPS, BATCH = 1500, 32
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-3
-MOST_HIDDEN = 0.3
-JITTER = 0.05
-FURTHEST = 3.0  # standard deviations
+MOST_HIDDEN = 0.3  # share of the candidates left out of a step: the same look at another density
+JITTER = 0.05  # standard deviations of noise on the features, against learning scenes by heart
+FURTHEST = 3.0  # standard deviations: what lies outside training misled it in version 0.3 (docs/notebook.md)
 
 
 class Judge(nn.Module):
