@@ -50,6 +50,16 @@ def test_report_opens_from_a_file_and_asks_nobody(job_folder: Path, page: Page) 
     assert page.get("document.getElementById('save').hidden")
 
 
+def test_looking_changes_nothing(job_folder: Path, page: Page, serve: Serve) -> None:
+    page.open(serve(job_folder))
+    for index in (3, 5, 0):
+        page.go(index)
+    page.press("hhffgg")
+    assert not page.get("ganpick.unsaved()")
+    assert page.get("document.getElementById('save').disabled")
+    assert not (job_folder / "edits.json").exists()
+
+
 def test_report_shows_numbers_of_all_and_pictures_of_a_spread(job_folder: Path, page: Page) -> None:
     page.open(write_report(job_folder, n=3).as_uri())
     assert page.text("kept") == str(sum(len(kept(k)) for k in range(N - 1)))

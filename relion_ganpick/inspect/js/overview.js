@@ -53,9 +53,9 @@ ganpick.draw_table = function () {
 };
 
 ganpick.row_selected = function () {
-  if (ganpick.drawing) return;
   const [row] = ganpick.model("rows").selected.indices;
-  if (row !== undefined) ganpick.go(ganpick.model("rows").data.index[row]);
+  const index = row === undefined ? ganpick.current : ganpick.model("rows").data.index[row];
+  if (index !== ganpick.current) ganpick.go(index);
 };
 
 const SERIES = ["picks", "mean", "contaminated"];
@@ -102,9 +102,8 @@ ganpick.draw_here = function () {
 
 /** One point: go there. Several: list only these. */
 ganpick.points_selected = function (name) {
-  if (ganpick.drawing) return;
   const found = ganpick.model(`points_${name}`).selected.indices;
-  if (!found.length) return;
+  if (!found.length || (ganpick.chosen && String(found) === String(ganpick.chosen))) return;
   if (found.length === 1) {
     ganpick.drawing = true;
     ganpick.model(`points_${name}`).selected.indices = [];
