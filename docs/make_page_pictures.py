@@ -34,16 +34,26 @@ FLAGS = (
 )
 QUALITY = 82
 
-PICTURES: dict[str, tuple[tuple[int, int], str]] = {
-    "page.jpg": ((1280, 940), "ganpick.go(2)"),
-    "dirt.jpg": ((1280, 940), "ganpick.toggle('veil'); ganpick.toggle('left_out')"),
+SHOWN = 6  # a micrograph with contamination
+PICTURES: dict[str, tuple[tuple[int, int], str, str]] = {
+    "page.jpg": ((1280, 940), f"ganpick.go({SHOWN})", f"ganpick.held({SHOWN})"),
+    "dirt.jpg": (
+        (1280, 940),
+        "ganpick.toggle('veil'); ganpick.toggle('left_out')",
+        f"ganpick.held({SHOWN}).layers.contamination",
+    ),
     "compare.jpg": (
         (1280, 940),
         "ganpick.toggle('veil'); ganpick.toggle('left_out'); ganpick.choose({threshold: 0.85});"
         "const s = document.getElementById('compare'); s.value = 'saved'; s.dispatchEvent(new Event('change'))",
+        "ganpick.model('removed').data.x.length",
     ),
-    "below.jpg": ((1280, 940), "ganpick.choose({threshold: 0.5}); ganpick.choose_class(1); window.scrollTo(0, 10000)"),
-    "wide.jpg": ((1920, 1080), "window.scrollTo(0, 0); ganpick.go(4)"),
+    "below.jpg": (
+        (1280, 940),
+        "ganpick.choose({threshold: 0.5}); ganpick.choose_class(1); window.scrollTo(0, 10000)",
+        f"ganpick.held({SHOWN}).classes",
+    ),
+    "wide.jpg": ((1920, 1080), "window.scrollTo(0, 0)", "true"),
 }
 
 
@@ -73,8 +83,8 @@ def main() -> None:
         try:
             driver.get(server.stdout.readline().split()[-1])
             wait(driver, "typeof ganpick !== 'undefined' && ganpick.ready && ganpick.averages")
-            for name, (size, script) in PICTURES.items():
-                take(driver, name, size, script)
+            for name, (size, script, shown) in PICTURES.items():
+                take(driver, name, size, script, shown)
         finally:
             driver.quit()
             server.terminate()
@@ -82,12 +92,13 @@ def main() -> None:
             os.chdir("/")
 
 
-def take(driver: Any, name: str, size: tuple[int, int], script: str) -> None:
+def take(driver: Any, name: str, size: tuple[int, int], script: str, shown: str) -> None:
     """Bring the page to where a script says, and take a picture."""
     driver.set_window_size(*size)
     time.sleep(1)
     driver.execute_script(script)
-    time.sleep(4)
+    wait(driver, shown)
+    time.sleep(2)
     driver.save_screenshot(str(OUT / "shot.png"))
     cv2.imwrite(str(OUT / name), cv2.imread(str(OUT / "shot.png")), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     (OUT / "shot.png").unlink()
