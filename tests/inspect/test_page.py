@@ -99,6 +99,16 @@ def test_threshold_follows_slider_handle_and_keys(report: str, page: Page) -> No
     assert page.picks() == kept(0, page.get("ganpick.selection.threshold"))
 
 
+def test_list_shows_new_numbers(report: str, page: Page) -> None:
+    page.open(report)
+    page.run("ganpick.choose({threshold: 0.9})")
+    page.settle()
+    first = page.get(
+        "Bokeh.index.find_one(ganpick.model('table')).shadow_el.querySelector('.slick-row .slick-cell:nth-child(2)').textContent"
+    )
+    assert first == str(len(kept(0, 0.9)))
+
+
 def test_best_share_counts_on_every_micrograph(report: str, page: Page) -> None:
     page.open(report)
     page.run("const s = document.getElementById('best'); s.value = 50; s.dispatchEvent(new Event('input'))")

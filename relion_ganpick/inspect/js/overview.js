@@ -45,6 +45,8 @@ ganpick.draw_table = function () {
     weight: states.map((state) => (state === "normal" ? "normal" : "bold")),
     tip: states.map((state, k) => (state === "normal" ? job.names[order[k]] : `${job.names[order[k]]}: ${state}`)),
   };
+  const view = Bokeh.index.find_one(ganpick.model("table"));
+  if (view) view.updateGrid(); // new data alone leave the old rows in sight
   ganpick.model("rows").selected.indices = [order.indexOf(ganpick.current)].filter((k) => k >= 0);
   ganpick.drawing = false;
   const listed = document.getElementById("listed");
