@@ -115,17 +115,8 @@ def histogram_figure() -> make_figure:
     """Figures of merit of this micrograph over those of all, with a line to drag for the threshold."""
     plot = _small("histogram", "figure of merit", "picks per micrograph")
     source = ColumnDataSource({name: np.empty(0) for name in ("left", "right", "all", "this")}, name="bars")
-    plot.quad(
-        left="left", right="right", bottom=0, top="all", source=source, fill_color="#c3ccd6", line_color=None, legend_label="all"
-    )
-    plot.step(
-        x="right", y="this", source=source, line_color=ACCENT, line_width=1.6, mode="before", legend_label="this micrograph"
-    )
-    plot.legend.location = "top_center"
-    plot.legend.label_text_font_size = "10px"
-    plot.legend.background_fill_alpha = 0
-    plot.legend.border_line_color = None
-    plot.legend.padding = plot.legend.margin = 0
+    plot.quad(left="left", right="right", bottom=0, top="all", source=source, fill_color="#c3ccd6", line_color=None)
+    plot.step(x="right", y="this", source=source, line_color=ACCENT, line_width=1.6, mode="before")
     _handle(plot, "threshold_line", "height", "threshold")
     plot.js_on_event("tap", CustomJS(code="ganpick.choose({threshold: cb_obj.x})"))
     return plot

@@ -10,6 +10,7 @@ import asyncio
 import hmac
 import json
 import secrets
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,7 +18,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 
 from relion_ganpick.core.errors import GanpickError
@@ -166,14 +166,15 @@ async def serve(session: Session, port: int, say: Callable[[str], None]) -> None
     """
     application, site = make_site(session)
     try:
-        sockets = bind_sockets(port, HOST)
+        listening = socket.create_server((HOST, port))
     except OSError as error:
         raise GanpickError(
             f"`port` {port}: cannot be used ({error.strerror}); give another one, or 0 for any free one"
         ) from error
     server = HTTPServer(application, max_body_size=LARGEST_REQUEST, max_buffer_size=2 * LARGEST_REQUEST)
-    server.add_sockets(sockets)
-    say(f"http://{HOST}:{sockets[0].getsockname()[1]}/?token={site.token}")
+    listening.setblocking(False)
+    server.add_socket(listening)
+    say(f"http://{HOST}:{listening.getsockname()[1]}/?token={site.token}")
     try:
         await asyncio.Event().wait()
     finally:

@@ -50,6 +50,16 @@ def test_report_opens_from_a_file_and_asks_nobody(job_folder: Path, page: Page) 
     assert page.get("document.getElementById('save').hidden")
 
 
+def test_looking_changes_nothing(job_folder: Path, page: Page, serve: Serve) -> None:
+    page.open(serve(job_folder))
+    for index in (3, 5, 0):
+        page.go(index)
+    page.press("hhffgg")
+    assert not page.get("ganpick.unsaved()")
+    assert page.get("document.getElementById('save').disabled")
+    assert not (job_folder / "edits.json").exists()
+
+
 def test_report_shows_numbers_of_all_and_pictures_of_a_spread(job_folder: Path, page: Page) -> None:
     page.open(write_report(job_folder, n=3).as_uri())
     assert page.text("kept") == str(sum(len(kept(k)) for k in range(N - 1)))
@@ -87,6 +97,16 @@ def test_threshold_follows_slider_handle_and_keys(report: str, page: Page) -> No
     assert page.get("ganpick.selection.threshold") == pytest.approx(0.3, abs=0.02)
     assert page.text("kept") == str(sum(len(kept(k, page.get("ganpick.selection.threshold"))) for k in range(N - 1)))
     assert page.picks() == kept(0, page.get("ganpick.selection.threshold"))
+
+
+def test_list_shows_new_numbers(report: str, page: Page) -> None:
+    page.open(report)
+    page.run("ganpick.choose({threshold: 0.9})")
+    page.settle()
+    first = page.get(
+        "Bokeh.index.find_one(ganpick.model('table')).shadow_el.querySelector('.slick-row .slick-cell:nth-child(2)').textContent"
+    )
+    assert first == str(len(kept(0, 0.9)))
 
 
 def test_best_share_counts_on_every_micrograph(report: str, page: Page) -> None:

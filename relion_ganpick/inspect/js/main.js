@@ -90,8 +90,9 @@ ganpick.choose = function (change) {
   ganpick.changed();
 };
 
+/** A line has moved. Bokeh tells of it a little later, also where the page itself has put the line. */
 ganpick.dragged = function (what, location) {
-  if (ganpick.drawing || location === ganpick.selection[what]) return;
+  if (location === ganpick.placed[what]) return;
   ganpick.choose({[what]: location});
 };
 

@@ -45,6 +45,8 @@ ganpick.draw_table = function () {
     weight: states.map((state) => (state === "normal" ? "normal" : "bold")),
     tip: states.map((state, k) => (state === "normal" ? job.names[order[k]] : `${job.names[order[k]]}: ${state}`)),
   };
+  const view = Bokeh.index.find_one(ganpick.model("table"));
+  if (view) view.updateGrid(); // new data alone leave the old rows in sight
   ganpick.model("rows").selected.indices = [order.indexOf(ganpick.current)].filter((k) => k >= 0);
   ganpick.drawing = false;
   const listed = document.getElementById("listed");
@@ -53,9 +55,9 @@ ganpick.draw_table = function () {
 };
 
 ganpick.row_selected = function () {
-  if (ganpick.drawing) return;
   const [row] = ganpick.model("rows").selected.indices;
-  if (row !== undefined) ganpick.go(ganpick.model("rows").data.index[row]);
+  const index = row === undefined ? ganpick.current : ganpick.model("rows").data.index[row];
+  if (index !== ganpick.current) ganpick.go(index);
 };
 
 const SERIES = ["picks", "mean", "contaminated"];
@@ -102,9 +104,8 @@ ganpick.draw_here = function () {
 
 /** One point: go there. Several: list only these. */
 ganpick.points_selected = function (name) {
-  if (ganpick.drawing) return;
   const found = ganpick.model(`points_${name}`).selected.indices;
-  if (!found.length) return;
+  if (!found.length || (ganpick.chosen && String(found) === String(ganpick.chosen))) return;
   if (found.length === 1) {
     ganpick.drawing = true;
     ganpick.model(`points_${name}`).selected.indices = [];

@@ -183,12 +183,12 @@ ganpick.draw_cloud = function (details) {
 /** Put the lines and sliders where the selection is. */
 ganpick.draw_handles = function () {
   const {threshold, best, power_low, power_high} = ganpick.selection;
-  ganpick.drawing = true;
+  const top = ganpick.model("power").y_range.end;
+  ganpick.placed = {threshold, power_low, power_high: power_high === null ? top : power_high};
   ganpick.model("threshold_line").location = threshold;
   ganpick.model("threshold_line_2").location = threshold;
   ganpick.model("power_low").location = power_low;
-  ganpick.model("power_high").location = power_high === null ? ganpick.model("power").y_range.end : power_high;
-  ganpick.drawing = false;
+  ganpick.model("power_high").location = ganpick.placed.power_high;
   const set = (id, value, text) => {
     element(id).value = value;
     element(id).parentElement.querySelector("output").textContent = text;
