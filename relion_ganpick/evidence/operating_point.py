@@ -100,6 +100,6 @@ def operating_point(merit: Values, strict: float) -> OperatingPoint:
     most, best = expected_f(merit)
     best = float(np.clip(best, LEAST_CUT, strict))
     trust = float(np.clip((most - DOUBTFUL) / (TRUSTED - DOUBTFUL), 0, 1))
-    cut = float(np.floor(1e4 * strict ** (1 - trust) * best**trust) / 1e4)
+    cut = min(float(np.floor(1e4 * strict ** (1 - trust) * best**trust) / 1e4), strict)
     above = merit >= cut
     return OperatingPoint(cut, strict, best, most, int(above.sum()), float(merit[above].sum()))
