@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 
 BETA = 0.75
-DOUBTFUL, TRUSTED = 0.30, 0.50  # expected F below which the strict cut holds, and above which the best one does
+DOUBTFUL, TRUSTED = 0.25, 0.35  # expected F below which the strict cut holds, and above which the best one does
 LEAST_CUT = 0.05
 
 
@@ -100,6 +100,6 @@ def operating_point(merit: Values, strict: float) -> OperatingPoint:
     most, best = expected_f(merit)
     best = float(np.clip(best, LEAST_CUT, strict))
     trust = float(np.clip((most - DOUBTFUL) / (TRUSTED - DOUBTFUL), 0, 1))
-    cut = float(np.floor(1e4 * strict ** (1 - trust) * best**trust) / 1e4)
+    cut = min(float(np.floor(1e4 * strict ** (1 - trust) * best**trust) / 1e4), strict)
     above = merit >= cut
     return OperatingPoint(cut, strict, best, most, int(above.sum()), float(merit[above].sum()))

@@ -15,11 +15,12 @@ from relion_ganpick.model.judge import Batch, Member, SetJudge
 
 Features = NDArray[np.float32]
 
-STEPS, BATCH = 2500, 20
+STEPS, BATCH = 2000, 20
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-2
 JITTER = 0.05
 UNHEARD = 0.4  # largest share of micrographs that a set is judged without
 FOREIGN = 0.25  # share of sets that get empty micrographs of another one
+AS_IF = 20  # a set's loss counts in units of its particles, as picks and misses do in F, as if there were so many more
 MOST_JUDGED = 4000  # candidates that are judged in one step; all of them count in the summaries
 
 
@@ -49,7 +50,7 @@ class JudgedSet:
 
 
 def fit_judge(sets: Sequence[JudgedSet], seed: int, members: int, steps: int = STEPS) -> SetJudge | None:
-    """Train a judge by cross entropy, the mean over each set's candidates, whatever their number.
+    """Train a judge by cross entropy, that of each set in units of the number of its particles.
 
     In each step some micrographs of a set are left out of its summary and judged all the same, as the later ones of a job are;
     and some sets get empty micrographs of others.
@@ -95,7 +96,7 @@ def _fit(member: Member, sets: Sequence[JudgedSet], x: list[Tensor], rng: np.ran
         summary = member.summarise(batch)
         odds = member(batch, summary, member.context(batch, summary, BATCH), few)
         each = F.binary_cross_entropy_with_logits(odds, right[few], reduction="none")
-        loss = (each * weight[few]).sum() / weight[few].sum()
+        loss = (each * weight[few]).sum() * (len(right) / len(few))
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(member.parameters(), 1.0)
@@ -106,7 +107,7 @@ def _fit(member: Member, sets: Sequence[JudgedSet], x: list[Tensor], rng: np.ran
 def draw(
     sets: Sequence[JudgedSet], x: list[Tensor], empties: Sequence[int], rng: np.random.Generator
 ) -> tuple[Batch, Tensor, Tensor]:
-    """Draw a batch of sets: candidates, (n,) whether they are right, and (n,) their weights, which add up to 1."""
+    """Draw a batch of sets: candidates, (n,) whether they are right, and (n,) their weights."""
     parts: dict[str, list[Tensor]] = {name: [] for name in ("x", "micrograph", "area", "of_set", "heard", "right", "weight")}
     n_micrographs = 0
     for number, k in enumerate(rng.integers(0, len(sets), BATCH)):
@@ -126,7 +127,8 @@ def draw(
             parts["micrograph"].append(torch.from_numpy(place[each.micrograph][keep]))
             parts["right"].append(torch.from_numpy(each.right[keep].astype(np.float32)))
             parts["area"].append(torch.from_numpy(each.areas[chosen].astype(np.float32)))
-        parts["weight"].append(torch.full((rows,), 1 / max(rows, 1) / BATCH))
+        n_right = float(sum(each.sum() for each in parts["right"][-len(members) :]))
+        parts["weight"].append(torch.full((rows,), 1 / (n_right + AS_IF) / BATCH))
         parts["of_set"].append(torch.full((n_set,), number))
         parts["heard"].append(torch.from_numpy(_heard(n_set, rng)))
         n_micrographs += n_set

@@ -17,16 +17,18 @@ from torch import nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from relion_ganpick.core.device import fastest_type
 from relion_ganpick.core.evaluate import match
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.evidence.gather import Described, describe_set
 from relion_ganpick.evidence.judge import odds_of_set
+from relion_ganpick.evidence.operating_point import BETA, operating_point
 from relion_ganpick.evidence.view import view_of
 from relion_ganpick.model.forward import mark
 from relion_ganpick.model.judge import SetJudge
 from relion_ganpick.model.weights import Model
 from relion_ganpick.synthesis.scene_settings import SceneSettings
-from relion_ganpick.training.judge_fit import STEPS, JudgedSet, fit_judge
+from relion_ganpick.training.judge_fit import AS_IF, STEPS, JudgedSet, fit_judge
 from relion_ganpick.training.loading import in_order
 from relion_ganpick.training.presets import TrainSettings
 from relion_ganpick.training.sets import SyntheticMicrograph, make_set
@@ -38,7 +40,8 @@ REACH_PX = PARTICLE_PX / 4
 HELD_OUT = 5  # every fifth set teaches nothing and measures what the judge's probabilities are worth
 KNOTS = 24
 SLOPE = 0.002
-BETA = 0.75
+STRICT = tuple(round(0.05 * k, 2) for k in range(6, 17))
+MOST_ON_EMPTY = 5.0
 
 
 class SyntheticSets(Dataset[tuple[str, list[SyntheticMicrograph]]]):
@@ -55,10 +58,10 @@ class SyntheticSets(Dataset[tuple[str, list[SyntheticMicrograph]]]):
 
 
 def describe_synthetic(
-    generator: nn.Module, device: torch.device, micrographs: Sequence[SyntheticMicrograph]
+    generator: nn.Module, device: torch.device, micrographs: Sequence[SyntheticMicrograph], dtype: torch.dtype = torch.float32
 ) -> tuple[list[Described], JudgedSet]:
     """Mark and describe one synthetic set, and tell which candidates are right."""
-    views = [view_of(each.picture, mark(generator, each.picture, device)) for each in micrographs]
+    views = [view_of(each.picture, mark(generator, each.picture[None], device, dtype)[0]) for each in micrographs]
     _, described = describe_set(views)
     right = [
         match(np.stack([each.spots.x, each.spots.y], axis=1), source.centres, REACH_PX)
@@ -85,9 +88,10 @@ def synthetic_sets(
     """Make and describe synthetic sets; each is kept in a folder, so that a run that goes on does not make it again."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number:05d}.npz" for number in range(n_sets)]
+    dtype = next(generator.parameters()).dtype
     missing = [number for number, path in enumerate(paths) if not path.exists()]
     for number, (_, micrographs) in zip(missing, in_order(SyntheticSets(seed, missing, settings), workers), strict=True):
-        _, judged = describe_synthetic(generator, device, micrographs)
+        _, judged = describe_synthetic(generator, device, micrographs, dtype)
         _save(paths[number], judged)
     for path in paths:
         yield _load(path)
@@ -105,7 +109,7 @@ def train_judge(
     curve
         Knots ``raw`` and ``score`` of the map from its probability to the figure of merit, the share of right candidates.
     strict
-        The figure of merit with the best F0.75 over all held-out sets together, each of which counts alike.
+        The strict cut, see `strict_cut`.
 
     None where there is nothing to tell apart.
     """
@@ -140,7 +144,8 @@ def with_judge(model: Model, device: torch.device, settings: TrainSettings, fold
     -------
     The model with its judge; without one where there was nothing to learn from.
     """
-    generator = copy.deepcopy(model.generator).to(device).eval()
+    # In the precision that a picker computes in.
+    generator = copy.deepcopy(model.generator).to(device, fastest_type(device)).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     made = synthetic_sets(generator, device, settings.seed, settings.judge_sets, folder, settings.scene, workers)
     bar = tqdm(made, "synthetic sets", settings.judge_sets, mininterval=10)
     trained = train_judge(list(bar), settings.seed, settings.judges)
@@ -151,10 +156,19 @@ def with_judge(model: Model, device: torch.device, settings: TrainSettings, fold
 
 
 def fit_curve(raw: Sequence[Values], right: Sequence[NDArray[np.bool_]]) -> dict[str, list[float]]:
-    """Fit a monotone curve from probabilities to shares of right candidates; a slight slope keeps their order."""
+    """Fit a monotone curve from probabilities to shares of right candidates, where sets count as in training.
+
+    A slight slope keeps the order of candidates where the curve is flat.
+
+    Parameters
+    ----------
+    raw, right
+        For each set (n,) float64 and (n,) bool.
+    """
     together, answer = np.concatenate(raw), np.concatenate(right).astype(float)
+    weight = np.concatenate([np.full(len(each), 1 / (each.sum() + AS_IF)) for each in right])
     order = np.argsort(together, kind="stable")
-    fitted = isotonic_regression(answer[order]).x
+    fitted = isotonic_regression(answer[order], weights=weight[order]).x
     # Few candidates are particles: knots of equal count would all lie at the lower end.
     places = np.unique(np.searchsorted(together[order], np.linspace(0, 1, KNOTS)))
     parts = [part for part in np.split(np.arange(len(order)), places[places > 0]) if len(part)]
@@ -168,17 +182,20 @@ def fit_curve(raw: Sequence[Values], right: Sequence[NDArray[np.bool_]]) -> dict
 
 
 def strict_cut(merit: Sequence[Values], sets: Sequence[JudgedSet]) -> float:
-    """Find the one cut that is best for all sets together: the highest F0.75 of counts to which each set adds alike."""
-    cuts = np.linspace(0.05, 0.95, 91)
-    picks, hits, true = np.zeros(len(cuts)), np.zeros(len(cuts)), 0.0
-    for values, each in zip(merit, sets, strict=True):
-        weight = 1 / each.areas.sum()
-        above = values[:, None] >= cuts
-        picks += weight * above.sum(axis=0)
-        hits += weight * (above & each.right[:, None]).sum(axis=0)
-        true += weight * each.true.sum()
-    f = (1 + BETA**2) * hits / np.maximum(picks + BETA**2 * true, 1e-9)
-    return round(float(cuts[int(f.argmax())]), 4)
+    """Find the strict cut that is best for all sets, each with the cut that follows from it (`evidence.operating_point`).
+
+    A set with particles is worth its F0.75. An empty one is worth 1 without picks and 0 with five or more on each micrograph.
+    """
+    best = [float(np.mean([_worth(*each, cut) for each in zip(merit, sets, strict=True)])) for cut in STRICT]
+    return float(STRICT[int(np.argmax(best))])
+
+
+def _worth(merit: Values, judged: JudgedSet, strict: float) -> float:
+    above = merit >= operating_point(merit, strict).cut
+    n_picks, n_true = int(above.sum()), int(judged.true.sum())
+    if not n_true:
+        return 1 - min(n_picks / len(judged.areas) / MOST_ON_EMPTY, 1.0)
+    return float((1 + BETA**2) * judged.right[above].sum() / (n_picks + BETA**2 * n_true))
 
 
 def _save(path: Path, judged: JudgedSet) -> None:

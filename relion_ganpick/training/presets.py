@@ -77,7 +77,7 @@ class TrainSettings:
     calibration_scenes: int = 1500
     rescorers: int = 3
     judge_sets: int = 1500
-    judges: int = 5
+    judges: int = 4
     seed: int = 1
     init: str = ""
     scene: SceneSettings = field(default_factory=SceneSettings)

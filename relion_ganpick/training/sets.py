@@ -26,7 +26,7 @@ SIZES, SIZE_SHARES = (1, 2, 3, 4, 6), (0.35, 0.2, 0.2, 0.15, 0.1)
 SIDES_ALONE, SIDES = (260, 460), (200, 400)
 PREVALENCES = (0.3, 0.7, 1.0)
 # How much more often than in training's scenes a kind of contamination occurs in a set, and the most; without particles, more.
-MORE_OFTEN, MOST_OFTEN, MORE_WITHOUT = 1.6, 0.6, 1.6
+MORE_OFTEN, MOST_OFTEN, MORE_WITHOUT = 1.6, 0.6, 3.0
 IN_PART = (
     "ice",
     "gold",
@@ -47,10 +47,10 @@ WITHOUT, WITHOUT_SHARES = (0.0, 0.15, 0.5), (0.6, 0.25, 0.15)
 
 # Share of the kinds of sets, and from what their contrast and the covered share of the area are drawn.
 KINDS: dict[str, tuple[float, tuple[float, float], tuple[float, float]]] = {
-    "empty": (0.25, (0.4, 6.0), (0.01, 0.5)),
+    "empty": (0.35, (0.4, 6.0), (0.01, 0.5)),
     "faint": (0.2, (0.25, 0.9), (0.15, 0.75)),
-    "sparse": (0.25, (0.6, 8.0), (0.005, 0.08)),
-    "any": (0.3, (0.4, 15.0), (0.03, 0.75)),
+    "sparse": (0.2, (0.6, 8.0), (0.005, 0.08)),
+    "any": (0.25, (0.4, 15.0), (0.03, 0.75)),
 }
 
 
@@ -117,7 +117,7 @@ def _of_set(kind: str, settings: SceneSettings, rng: np.random.Generator) -> Sce
         shares[name] = float(rng.random() < getattr(settings, name))
     if kind == "empty":  # what is made of particles has no place there
         shares |= {"fragments": 0.0, "heaps": 0.0}
-    clean = float(rng.choice([0.0, 0.3, 1.0], p=[0.7, 0.15, 0.15]))
+    clean = float(rng.choice([0.0, 0.3, 1.0], p=[0.8, 0.1, 0.1]))
     return replace(settings, clean=clean, strong=0.0, faint=0.0, **shares)  # type: ignore[arg-type]
 
 
