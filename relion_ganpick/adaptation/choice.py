@@ -151,8 +151,8 @@ def choose_model(picker: Picker, job_micrographs: JobMicrographs, options: Adapt
             return found
     (folder / RECORD).unlink(missing_ok=True)
     log.info(
-        f"adapt: model {picker.model.card.name} learns from {len(names)} of {len(job_micrographs.names)} micrographs, "
-        "some minutes"
+        f"adapt: model {picker.model.card.name} learns from {len(names)} of {len(job_micrographs.names)} micrographs; "
+        "this takes some minutes"
     )
     pictures = list(job_micrographs.read(chosen))
     try:
