@@ -95,10 +95,11 @@ def test_pick_prints_device_a_line_per_micrograph_and_the_summary(
     files = micrographs(project)
     assert main(["pick", *files, *SCALE, "--out", str(tmp_path), "--device", "cpu", "--overlays", "0"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("device cpu, model default, diameter 180 A, threshold ")
+    assert re.fullmatch(r"ganpick \S+ on cpu \(\w+\), 1 threads, model default \w+, diameter 180 A", lines[0])
     assert re.fullmatch(r"working diameter \S+ A.*: \d+ particles expected in 3 micrographs.*", lines.pop(1))
     counts = [len(coordinates(path)) for path in sorted(tmp_path.glob("*.star"))]
-    assert [line.split(" in ")[0] for line in lines[1:4]] == [f"{f}: {n} picks" for f, n in zip(files, counts, strict=True)]
+    wanted = [f"[{k}/3] {f}: {n} picks" for k, (f, n) in enumerate(zip(files, counts, strict=True), 1)]
+    assert [line.rpartition(" (")[0] for line in lines[1:4]] == wanted
     assert lines[4].startswith("picks left at a threshold of")
     assert lines[-1].startswith(f"{sum(counts)} picks at threshold ")
     assert not (tmp_path / "overlays").exists()

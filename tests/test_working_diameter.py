@@ -250,7 +250,7 @@ def test_job_says_and_records_what_it_assumes(job: tuple[Path, Ended]) -> None:
     assert found["micrographs"] == NAMES[:2]
     assert len(found["assumed"]) == len(found["expected"]) == len(assumed_factors())
     said = re.search(
-        rf"working diameter {found['angstrom']:g} A: (\d+) particles expected in 2 micrographs, (\d+) at the", ended.out
+        rf"working diameter {found['angstrom']:g} A: (\d+) particles expected in 2 micrographs, (\d+) at ", ended.out
     )
     assert said is not None
     assert [int(each) for each in said.groups()] == pytest.approx([max(found["expected"]), found["expected"][4]], abs=1)

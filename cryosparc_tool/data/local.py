@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from cryosparc_tool.data.exposures import Exposure
 from cryosparc_tool.data.power import RatedPicks
 from relion_ganpick.adaptation.options import FOLDER, RECORD
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.files import TEMPORARY, leftovers, write_atomic
+from relion_ganpick.core.files import atomic, leftovers, write_atomic
 from relion_ganpick.picking.diameter_record import DIAMETER_FILE, WORKING_DIAMETER_FILE
 
 COLUMNS = ("x", "y", "score", "power")
@@ -110,14 +109,9 @@ class LocalResult:
     def write_scores(self, exposure: Exposure, picks: RatedPicks) -> None:
         """Keep everything that was found on one micrograph."""
         path = self._scores(exposure)
-        temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
         try:
-            try:
-                with open(temporary, "wb") as out:
-                    np.save(out, np.stack([getattr(picks, name) for name in COLUMNS], axis=1), allow_pickle=False)
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            with atomic(path) as temporary, open(temporary, "wb") as out:
+                np.save(out, np.stack([getattr(picks, name) for name in COLUMNS], axis=1), allow_pickle=False)
         except OSError as error:
             raise _not_writable(path, error) from error
 

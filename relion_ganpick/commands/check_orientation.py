@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.errors import GanpickError, in_flags
 
 if TYPE_CHECKING:
     from relion_ganpick.core.orientation import Points
@@ -62,7 +62,7 @@ def run(namespace: argparse.Namespace) -> int:
         shown = "outside the pictures" if fit.deviation is None else f"{fit.deviation:8.1f}"
         print(f"{fit.name:<24} {ORIENTATIONS[fit.name][0]:<16} {shown:>20}")
     best, sentence = verdict(fits)
-    print(f"{used} coordinates: {sentence}")
+    print(f"{used} coordinates: {in_flags(sentence)}")
     return 0 if best == "as they are" else 1
 
 

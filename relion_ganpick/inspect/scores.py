@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.files import TEMPORARY
+from relion_ganpick.core.files import atomic
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.formats.pick_files import State, inspect_picks, read_picks
 from relion_ganpick.inspect.job import Job
@@ -180,11 +180,9 @@ def _load(path: Path) -> dict[str, NDArray[Any]] | None:
 
 def _save(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     """Write under another name and rename; a folder that cannot be written only costs time at the next start."""
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as out:
+        with atomic(path) as temporary, temporary.open("wb") as out:
             np.savez(out, version=np.array(CACHE_VERSION), **arrays)  # type: ignore[arg-type]
-        temporary.replace(path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        return

@@ -69,7 +69,7 @@ def with_set_evidence(
         path.unlink(missing_ok=True)
     if not picker.weighs_sets:
         if picker.method.follows_size and picker.model.judge is None:
-            log.info(f"model {picker.model.card.name} has no judge of sets: each micrograph is judged alone")
+            log.debug(f"model {picker.model.card.name} has no judge of sets: each micrograph is judged alone")
         return picker
     facts = facts_of(picker, pixel_size)
     evidence = read_evidence(path, facts) if path is not None and reuse else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.files import TEMPORARY
+from relion_ganpick.core.files import atomic
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import normalise
 
@@ -83,14 +82,10 @@ def write_overlay(
         If the file cannot be written.
     """
     _, data = cv2.imencode(".png", draw_overlay(pixels, picks, diameter_px, truth))
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with atomic(path) as temporary:
             temporary.write_bytes(data.tobytes())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise GanpickError(f"{path}: the picture cannot be written ({error.strerror})") from error
 

@@ -112,7 +112,8 @@ def _adapted(picker: AnyPicker, request: RunRequest, source: Source, folder: Pat
     if model is not picker.model:
         settings = replace(picker.settings, threshold=request.pick.threshold)  # each model has a threshold of its own
         picker = type(picker)(settings, request.how.device_name, model)
-    log.info(f"picking with model {model.card.name} {model.card.sha256[:12]}")
+    threshold = "" if picker.weighs_sets else f", threshold {picker.threshold:g}"  # that of a set is not known yet
+    log.info(f"picking with model {model.card.name} {model.card.sha256[:12]}{threshold}")
     return picker
 
 

@@ -71,11 +71,12 @@ class FakePicker:
 
     method = SimpleNamespace(follows_size=False)
     weighs_sets = False
+    sha256 = "0" * 64
 
     def __init__(self, pick: PickSettings, _: str) -> None:
         self.settings, self.device, self.dtype = pick, "cpu", "torch.float32"
         self.threshold = 0.5 if pick.threshold is None else pick.threshold
-        self.model = SimpleNamespace(card=SimpleNamespace(name="fake", sha256="0" * 64, calibration={}))
+        self.model = SimpleNamespace(card=SimpleNamespace(name="fake", sha256=self.sha256, calibration={}))
 
 
 def fake_picking(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -138,11 +137,8 @@ def test_resume_picks_only_what_is_missing(server: Server5, monkeypatch: pytest.
 @pytest.mark.parametrize(
     "change",
     [
-        lambda patch: patch.setattr("cryosparc_tool.run.__version__", "9.9"),
-        lambda patch: patch.setattr(
-            "relion_ganpick.model.weights.read_card",
-            lambda _: SimpleNamespace(threshold=0.5, sha256="1" * 64, calibration={}),
-        ),
+        lambda patch: patch.setattr("cryosparc_tool.session.__version__", "9.9"),
+        lambda patch: patch.setattr("cryosparc_project.FakePicker.sha256", "1" * 64),
     ],
     ids=["version", "model"],
 )
@@ -268,12 +264,12 @@ def test_signals_end_a_real_process_in_order(world: World, user: Path, tmp_path:
     """SIGTERM as a queue sends it, and Ctrl-C: the job is failed with a message, and what was picked is kept."""
     code = (
         "import sys, time; sys.path[:0] = sys.argv.pop(1).split(':'); import cryosparc_project as project\n"
-        "import cryosparc_tool.run as run, cryosparc_tool.main as main\n"
+        "import relion_ganpick.runs.run as run, cryosparc_tool.data.power as power, cryosparc_tool.main as main\n"
         "def stream(tasks, *rest):\n"
         "    for result in project.fake_stream(tasks):\n"
         "        yield result\n"
         "        open('picked', 'w').close(); time.sleep(30)\n"
-        "run.stream, run.RatingPicker = stream, project.FakePicker\n"
+        "run.stream, power.RatingPicker = stream, project.FakePicker\n"
         "sys.exit(main.main())\n"
     )
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -27,7 +27,8 @@ import resource, sys, time
 sys.path[:0] = sys.argv.pop(1).split(":")
 import numpy as np
 import cryosparc_project as project
-import cryosparc_tool.run as run
+import relion_ganpick.runs.run as run
+import cryosparc_tool.data.power as power
 from cryosparc_tool.main import main
 from cryosparc_tool.data.power import RatedPicks
 from relion_ganpick.picking.stream import Result
@@ -38,7 +39,7 @@ def stream(tasks, *_):
         x, y = np.rint(rng.uniform(0, 5759, 500)), np.rint(rng.uniform(0, 4091, 500))
         yield Result(task, RatedPicks(x, y, np.round(rng.uniform(0.5, 1, 500), 4), np.ones(500)), shape=(4092, 5760))
 
-run.stream, run.RatingPicker = stream, project.FakePicker
+run.stream, power.RatingPicker = stream, project.FakePicker
 began = time.monotonic()
 status = main()
 print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "seconds", time.monotonic() - began)
