@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -175,8 +174,7 @@ def test_unusable_files_are_left_out(model: Model, files: list[Task], tmp_path: 
 
 
 def test_an_older_model_judges_each_micrograph_alone(model: Model, files: list[Task], caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    with caplog.at_level("INFO"):
+    with caplog.at_level("DEBUG"):
         picker = with_set_evidence(picker_with(replace(model, judge=None)), files)
     assert picker.evidence is None
     assert picker.threshold == 0.5
