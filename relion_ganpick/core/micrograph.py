@@ -41,7 +41,17 @@ PIXELS_AT_ONCE = 2**20  # values converted at a time: few enough to be no second
 TIFF_UNITS_ANGSTROM = {2: 2.54e8, 3: 1e8}  # ResolutionUnit: inch, centimetre
 LARGEST_TIFF_PIXEL = 1000.0  # Angstrom; "72 dots per inch", a default of image editors, would be 3.5 million
 MRC_ERRORS = (OSError, EOFError, zlib.error)
-TIFF_ERRORS = (*MRC_ERRORS, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, struct.error)
+TIFF_ERRORS = (
+    *MRC_ERRORS,
+    tifffile.TiffFileError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    struct.error,
+)
 AGAIN = "copy or write the file again"
 
 
