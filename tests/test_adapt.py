@@ -124,7 +124,7 @@ def test_fine_tuning_leaves_the_given_model_alone_and_repeats_for_a_seed() -> No
     for name, value in model.generator.state_dict().items():
         assert torch.equal(value, before[name]), name
     assert lines[: len(lines) // 2] == lines[len(lines) // 2 :]
-    assert "too few particles to learn from: 0 sure ones" in lines[0]
+    assert "sure particles" in lines[0]
     assert results[0] is not None
     assert results[1] is not None
     first, second = (each.generator.state_dict() for each in results if each is not None)
