@@ -143,7 +143,7 @@ def test_fine_tuning_leaves_the_given_model_alone_and_repeats_for_a_seed() -> No
             [np.zeros((50, 200), np.float32)] * 3 + [np.zeros((200, 200), np.float32)],
             r"3 of 4 micrographs are less than \d+ diameters across, too small to learn from: give at least two larger",
         ),
-        ([np.random.default_rng(1).normal(size=(200, 200)).astype(np.float32)] * 3, "too few particles to learn from: 0 sure ones"),
+        ([np.random.default_rng(1).normal(size=(200, 200)).astype(np.float32)] * 3, "too few particles to learn from: 0 sure"),
     ],
 )
 def test_what_cannot_teach_is_refused(given: list[np.ndarray], message: str) -> None:
