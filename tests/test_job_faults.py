@@ -45,8 +45,8 @@ from job_project import (
 from relion_ganpick.core.files import TEMPORARY
 from relion_ganpick.formats.pick_files import State
 from relion_ganpick.model.weights import SHIPPED
+from relion_ganpick.relion import worker
 from relion_ganpick.relion.markers import ABORT_NOW
-from relion_ganpick.relion.worker import Worker
 
 MANY = 40
 HEADER_BYTES = 1024
@@ -240,10 +240,10 @@ def test_missing_gpu_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_unexpected_error_in_the_worker_fails_with_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: Worker) -> int:
+    def fail(*_: object) -> int:
         raise ZeroDivisionError("nobody thought of it")
 
-    monkeypatch.setattr(Worker, "run", fail)
+    monkeypatch.setattr(worker, "carry_out", fail)
     project = make_project(tmp_path, 1)
     ended = run_here(project, *job_words())
     assert (ended.status, markers(project)) == (1, FAILED)
