@@ -80,7 +80,7 @@ def spoil(project: Path) -> dict[str, str]:
         "empty",
         "truncated",
         "all pixels are equal",
-        "not finite",
+        "NaN or infinite",
         "complex numbers",
         "not an MRC file",
         "stack",
@@ -109,7 +109,7 @@ def test_job_without_a_usable_micrograph_fails(tmp_path: Path) -> None:
     spoil(project)
     ended = run_here(project, *job_words())
     assert (ended.status, markers(project)) == (1, FAILED)
-    assert ended.err.splitlines()[-1] == "no micrograph could be used: the lines above say why"
+    assert ended.err.splitlines()[-1] == "relion_ganpick: no micrograph could be used: the lines above say why"
     assert not (project / JOB / "autopick.star").exists()
 
 
