@@ -202,6 +202,7 @@ class Session:
         """List all that scores depend on, but for the exposures themselves."""
         card = picker.model.card
         pick = {name: value for name, value in asdict(picker.settings).items() if name not in ("threshold", "model")}
+        pick["working_diameter"] = picker.settings.working_diameter_angstrom  # chosen or given, it is the same
         return {
             "version": __version__,
             "model_sha256": card.sha256,

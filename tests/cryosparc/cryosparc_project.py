@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -76,7 +77,11 @@ class FakePicker:
     def __init__(self, pick: PickSettings, _: str) -> None:
         self.settings, self.device, self.dtype = pick, "cpu", "torch.float32"
         self.threshold = 0.5 if pick.threshold is None else pick.threshold
-        self.model = SimpleNamespace(card=SimpleNamespace(name="fake", sha256=self.sha256, calibration={}))
+        self.model = SimpleNamespace(card=SimpleNamespace(name="fake", sha256=self.sha256, calibration={}), judge=None)
+
+    def at(self, working_diameter: float) -> FakePicker:
+        """Look at the particle as if it had another diameter."""
+        return FakePicker(replace(self.settings, working_diameter=working_diameter), "cpu")
 
 
 def fake_picking(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,7 @@ def tried_on(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(micrograph.name)
         return np.linspace(90, 30, len(assumed))
 
-    monkeypatch.setattr(FakePicker, "as_in_paper", False)
+    monkeypatch.setattr(FakePicker, "method", SimpleNamespace(follows_size=True))
     monkeypatch.setattr(working_diameter, "expected_particles", expect)
     return seen
 
@@ -129,7 +130,7 @@ def test_job_that_is_killed_while_diameters_are_found_is_left_alone(
         job.status = "killed"
         return np.full(len(assumed), 2.0)
 
-    monkeypatch.setattr(FakePicker, "as_in_paper", False)
+    monkeypatch.setattr(FakePicker, "method", SimpleNamespace(follows_size=True))
     monkeypatch.setattr(working_diameter, "expected_particles", expect)
     assert main(["--url", server.url, *WORDS[:-1], "40"]) == 1
     assert len(seen) == 1
@@ -140,7 +141,7 @@ def test_job_that_is_killed_while_diameters_are_found_is_left_alone(
 def test_what_is_done_is_kept_when_micrographs_that_could_not_decide_are_gone(
     server: Server5, project_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(FakePicker, "as_in_paper", False)
+    monkeypatch.setattr(FakePicker, "method", SimpleNamespace(follows_size=True))
     monkeypatch.setattr(working_diameter, "expected_particles", lambda _, __, assumed: np.full(len(assumed), 2.0))
     dry = ["--url", server.url, *WORDS[:-1], "40", "--dry_run", "--overlays", "0"]
     assert main(dry) == 0
