@@ -113,7 +113,7 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str, str]] = [
     ({"threshold": 1.5}, "Score threshold", "--threshold 1.5: a figure of merit lies between 0 and 1"),
     ({"edge_margin": -1}, "Edge margin (A)", "--edge_margin -1: give 0 or a positive number of Angstrom"),
     ({"erosion": 0}, "Erosion (px)", "--erosion 0: give a side of 1 (no erosion) to 99 pixels"),
-    ({"gpu": "zero"}, "GPU", "--gpu zero: give the number of one GPU, as in --gpu 0"),
+    ({"gpu": "zero"}, "GPU", "--gpu zero: give the number of one GPU, such as 0"),
     ({"adapt_most": 1}, "Adapt: micrographs", "--adapt_most 1: give at least 2, one of them to judge the result"),
     ({"overlays": -2}, "Overlays", "--overlays -2: give 0 or a positive number of pictures"),
 ]

@@ -99,7 +99,7 @@ def test_job_names_the_model_that_picked_and_resume_keeps_to_it(server: Server5,
     resumed = JobSettings(PROJECT, resume=job.uid)
     expected = AdaptOptions(adapt=True, adapt_rounds=1, adapt_steps=2)
     assert Plan.of(resumed, RunSettings(), {}).adapt == expected
-    with pytest.raises(GanpickError, match="--adapt False: the run to resume has True"):
+    with pytest.raises(GanpickError, match="`adapt` False: the run to resume has True"):
         Plan.of(resumed, RunSettings(), {"adapt": False})
 
 
