@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LAST_LINES = 15
+USAGE = Path(__file__).with_name("usage.py")
 
 
 @dataclass(frozen=True)
@@ -65,25 +67,27 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str] | N
     """
     if shutil.which(command[0]) is None:
         raise SystemExit(f"{command[0]}: there is no such program")
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as report:
+        between = [sys.executable, "-I", "-S", str(USAGE), str(report.fileno())]
         began = time.perf_counter()
-        process = subprocess.Popen(
-            command,
+        subprocess.run(
+            [*between, *command],
             cwd=folder,
             env=os.environ | dict(environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            pass_fds=[report.fileno()],
         )
-        _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
         log.seek(0)
         text = log.read().decode(errors="replace")
-    if process.returncode:
+        report.seek(0)
+        code, cpu, peak = (report.read() or b"1 0 0").split()
+    if int(code):
         last = "\n".join(text.splitlines()[-LAST_LINES:])
-        raise SystemExit(f"{' '.join(command[:3])} ... ended with {process.returncode} in {folder}; its last lines:\n{last}")
-    return Cost(used.ru_utime + used.ru_stime, wall, used.ru_maxrss / 2**20), text
+        raise SystemExit(f"{' '.join(command[:3])} ... ended with {int(code)} in {folder}; its last lines:\n{last}")
+    return Cost(float(cpu), wall, int(peak) / 2**20), text
 
 
 def machine() -> str:

@@ -72,6 +72,20 @@ def test_seconds_of_the_processor_are_those_of_the_whole_family(load: Load, tmp_
     assert 0.003 < cost.peak < 1
 
 
+def test_memory_is_the_programs_own_and_not_that_of_the_benchmark(load: Load, tmp_path: Path) -> None:
+    held = np.ones(2**25)  # 0.25 GiB
+    small, _ = load("measure").run([sys.executable, "-c", "pass"], tmp_path)
+    grows = "import os; os.wait() if os.fork() else b'a' * 2**27"
+    family, _ = load("measure").run([sys.executable, "-c", grows], tmp_path)
+    assert small.peak < held.nbytes / 2**30 / 4
+    assert 0.125 < family.peak < 0.2
+
+
+def test_a_program_that_a_signal_ends_is_reported(load: Load, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="ended with -9"):
+        load("measure").run([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], tmp_path)
+
+
 def test_a_program_that_fails_is_reported_with_its_last_words(load: Load, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"ended with 3 .*\n.*no such lens"):
         load("measure").run([sys.executable, "-c", "print('no such lens'); raise SystemExit(3)"], tmp_path)
