@@ -78,6 +78,7 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str] | N
             stdout=log,
             stderr=subprocess.STDOUT,
             pass_fds=[report.fileno()],
+            check=False,
         )
         wall = time.perf_counter() - began
         log.seek(0)
