@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,17 @@ class Coordinates:
         (n, 2) float64, places where a pick counts neither as right nor as wrong.
     source
         The file they come from.
+    name
+        The micrograph as the file names it; empty where it does not.
+    scored
+        Whether the file has figures of merit.
     """
 
     picks: Picks
     ignore: Points = field(default_factory=lambda: np.empty((0, 2)))
     source: Path = Path()
+    name: str = ""
+    scored: bool = True
 
 
 def micrograph_stem(name: str | Path) -> str:
@@ -131,7 +137,7 @@ def _from_csv(path: Path) -> Coordinates:
     if missing:
         raise GanpickError(f"{path}: column {' and '.join(sorted(missing))} is missing; the first line must name x and y")
     if "kind" not in table:
-        return Coordinates(_picks(table, ("x", "y", "score"), path), source=path)
+        return Coordinates(_picks(table, ("x", "y", "score"), path), source=path, scored="score" in table)
     unknown = set(table["kind"]) - {"particle", "ignore"}
     if unknown:
         raise GanpickError(f"{path}: kind {sorted(map(str, unknown))[0]!r} is not known; give 'particle' or 'ignore'")
@@ -145,7 +151,7 @@ def _from_tables(tables: Iterable[Any], path: Path) -> Iterator[tuple[str, Coord
     table = next(each for each in tables if X in each)
     names = (X, Y, SCORE)
     if MICROGRAPH not in table:
-        yield micrograph_stem(path), Coordinates(_picks(table, names, path), source=path)
+        yield micrograph_stem(path), Coordinates(_picks(table, names, path), source=path, scored=SCORE in table)
         return
     seen: dict[str, str] = {}
     for micrograph, rows in table.groupby(table[MICROGRAPH].astype(str), sort=True):
@@ -155,7 +161,7 @@ def _from_tables(tables: Iterable[Any], path: Path) -> Iterator[tuple[str, Coord
                 f"{path}: micrographs {seen[stem]} and {micrograph} have the same name, and so cannot be told apart"
             )
         seen[stem] = str(micrograph)
-        yield stem, Coordinates(_picks(rows, names, path), source=path)
+        yield stem, Coordinates(_picks(rows, names, path), source=path, name=str(micrograph), scored=SCORE in table)
 
 
 def _from_list(table: Any, path: Path) -> Iterator[tuple[str, Coordinates]]:
@@ -166,7 +172,8 @@ def _from_list(table: Any, path: Path) -> Iterator[tuple[str, Coordinates]]:
         if file is None:
             raise GanpickError(f"{path}: lists {name}, which is not there; run the command in the project's folder")
         coordinates = dict(_from_tables(_star_tables(file, X), file))
-        yield micrograph_stem(micrograph), next(iter(coordinates.values()), Coordinates(Picks.none(), source=file))
+        found = next(iter(coordinates.values()), Coordinates(Picks.none(), source=file))
+        yield micrograph_stem(micrograph), replace(found, name=micrograph)
 
 
 def _star_tables(path: Path, needed: str | None = None) -> list[Any]:
