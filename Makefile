@@ -81,7 +81,7 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing what the tests need into $(VENV)"
-	@$(INSTALL) --editable '.[dev,pipeliner,cryosparc,inspect]'
+	@$(INSTALL) --editable '.[dev,pipeliner,cryosparc,inspect,cluster]'
 	@$(check_opencv)
 	@touch $@
 

@@ -8,7 +8,7 @@
 
 unset PYTHONPATH PYTHONHOME CDPATH
 # tests/test_launchers.py compares these with the dependencies in pyproject.toml.
-packages='cv2 imagecodecs matplotlib mrcfile numpy pandas safetensors scipy skimage starfile tifffile torch tqdm relion_ganpick'
+packages='cv2 imagecodecs matplotlib mrcfile numpy pandas safetensors scipy skimage starfile tifffile torch tqdm watchfiles relion_ganpick'
 
 # The value of the first --o, which is the one that RELION wrote.
 output_directory() {

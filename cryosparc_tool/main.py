@@ -24,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns
     -------
-    Exit status: 0 if all is well, 1 after an error, 130 when stopped by a signal.
+    Exit status: 0 if all is well, 1 after an error, 3 for a model, 4 for a device, 5 for workers that are missing or lost, 130
+    when stopped by a signal.
     """
     console = Console(flags=True)
     try:
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             pick_exposures(console=console, **namespace)
     except GanpickError as error:
         console.complain(str(error))
-        return 1
+        return error.exit_code
     except OSError as error:
         console.complain(f"{error.filename or ''}: {error.strerror or error}")
         return 1

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from relion_ganpick.model.weights import load_model
     from relion_ganpick.picking.picker import Picker
     from relion_ganpick.picking.working_diameter import tuned
+    from relion_ganpick.runs.session import Session
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent as a library
 
@@ -24,11 +25,12 @@ _HOMES = {
     "Picker": "picking.picker",
     "Picks": "core.picks",
     "PickSettings": "core.settings",
+    "Session": "runs.session",
     "load_model": "model.weights",
     "tuned": "picking.working_diameter",
 }
 
-__all__ = ["Micrograph", "PickSettings", "Picker", "Picks", "__version__", "load_model", "read_micrograph", "tuned"]
+__all__ = ["Micrograph", "PickSettings", "Picker", "Picks", "Session", "__version__", "load_model", "read_micrograph", "tuned"]
 
 
 def __getattr__(name: str) -> Any:

@@ -36,14 +36,15 @@ def main(argv: list[str] | None = None) -> int:
 
     Returns
     -------
-    Exit status: 0, 1 after an error that the user can mend, 130 after Ctrl-C; wrong usage exits with 2.
+    Exit status: 0, also where no picks were found; 1 for input that cannot be used; 3 for a model, 4 for a device, 5 for workers
+    that are missing or lost; 130 after Ctrl-C. Wrong usage exits with 2.
     """
     namespace = make_parser().parse_args(argv)
     try:
         status: int = namespace.run(namespace)
     except (GanpickError, OSError) as error:
         print(f"ganpick: {in_flags(str(error))}", file=sys.stderr)
-        return 1
+        return error.exit_code if isinstance(error, GanpickError) else 1
     except KeyboardInterrupt:
         print("ganpick: stopped", file=sys.stderr)
         return STOPPED

@@ -147,7 +147,10 @@ def run_here(project: Path, *words: str) -> Ended:
 def _work_here(_: JobFolder, plan: str) -> str:
     from relion_ganpick.relion.worker import work
 
-    return SUCCESS if work(json.loads(plan)) == 0 else FAILURE
+    status = work(json.loads(plan))
+    if status:
+        raise executable.WorkerEndedError(status)
+    return SUCCESS
 
 
 def log(project: Path, name: str) -> str:

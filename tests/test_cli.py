@@ -149,7 +149,7 @@ def test_bad_micrograph_is_named_and_the_others_are_picked(
 
 
 def test_model_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["pick", "a.mrc", *SCALE, "--out", str(tmp_path), "--model", "nonesuch"]) == 1
+    assert main(["pick", "a.mrc", *SCALE, "--out", str(tmp_path), "--model", "nonesuch"]) == 3
     assert capsys.readouterr().err.startswith("ganpick: no model 'nonesuch'")
 
 

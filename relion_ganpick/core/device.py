@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
-from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.errors import DeviceError
 
 
 def find_device(name: str) -> torch.device:
@@ -17,7 +20,7 @@ def find_device(name: str) -> torch.device:
 
     Raises
     ------
-    GanpickError
+    DeviceError
         If it is not there: a device that was asked for is never replaced by another.
     """
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -26,15 +29,38 @@ def find_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise GanpickError(f"`device` {name}: no such kind of device; give auto, cpu, cuda or cuda:N") from error
+        raise DeviceError(f"`device` {name}: no such kind of device; give auto, cpu, cuda or cuda:N") from error
     if device.type not in ("cpu", "cuda"):
-        raise GanpickError(f"`device` {name}: not supported; give auto, cpu, cuda or cuda:N")
+        raise DeviceError(f"`device` {name}: not supported; give auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= available:
-        raise GanpickError(
+        raise DeviceError(
             f"`device` {name}: PyTorch sees {available or 'no'} CUDA device{'s' if available != 1 else ''} here; "
             "leave out `gpu` and `device` to use the CPU, or install a CUDA build of PyTorch"
         )
     return device
+
+
+@contextmanager
+def named_loss(device: torch.device) -> Iterator[None]:
+    """Turn PyTorch's error about a device that fails while it computes into ours; lack of memory stays what it is.
+
+    Raises
+    ------
+    DeviceError
+        If the device was lost.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        if "CUDA error" not in str(error):
+            raise
+        reason = str(error).splitlines()[0]
+        raise DeviceError(
+            f"{device}: the device was lost while it computed ({reason}); what is finished is kept: see whether nvidia-smi still "
+            "shows it, then run it again"
+        ) from error
 
 
 def fastest_type(device: torch.device) -> torch.dtype:

@@ -17,7 +17,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from relion_ganpick.core.calibration import calibrated
-from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.errors import ModelError
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.model.card import Card, card_of
@@ -97,7 +97,7 @@ def find_model(name: str) -> Path:
 
     Raises
     ------
-    GanpickError
+    ModelError
         If there is none.
     """
     shipped = SHIPPED / f"{name}.safetensors"
@@ -107,7 +107,7 @@ def find_model(name: str) -> Path:
     path = path.with_suffix("") if path.suffix in (".safetensors", ".json") else path
     path = path.with_name(f"{path.name}.safetensors")
     if not path.is_file():
-        raise GanpickError(
+        raise ModelError(
             f"no model {name!r}: give one of {', '.join(shipped_models())}, or the path of a .safetensors file with its card"
         )
     return path
@@ -118,18 +118,16 @@ def read_card(path: Path) -> Card:
 
     Raises
     ------
-    GanpickError
+    ModelError
         If it is missing or is not a card.
     """
     card = path.with_suffix(".json")
     try:
         return card_of(card.read_text())
     except OSError as error:
-        raise GanpickError(
-            f"{card}: the model's card cannot be read ({error.strerror}); it belongs beside {path.name}"
-        ) from error
+        raise ModelError(f"{card}: the model's card cannot be read ({error.strerror}); it belongs beside {path.name}") from error
     except ValueError as error:
-        raise GanpickError(f"{card}: not a model card: {error}; train again or reinstall the package") from error
+        raise ModelError(f"{card}: not a model card: {error}; train again or reinstall the package") from error
 
 
 def read_weights(path: Path) -> tuple[bytes, Card]:
@@ -137,17 +135,17 @@ def read_weights(path: Path) -> tuple[bytes, Card]:
 
     Raises
     ------
-    GanpickError
+    ModelError
         If it cannot be read or has been changed.
     """
     card = read_card(path)
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise GanpickError(f"{path}: the weights cannot be read ({error.strerror})") from error
+        raise ModelError(f"{path}: the weights cannot be read ({error.strerror})") from error
     found = hashlib.sha256(data).hexdigest()
     if found != card.sha256:
-        raise GanpickError(
+        raise ModelError(
             f"{path}: sha256 is {found[:12]}..., its card says {card.sha256[:12]}...; "
             "the file is damaged or belongs to another card: copy both again or reinstall the package"
         )
@@ -171,14 +169,14 @@ def load_model(name: str = "default") -> Model:
 
     Raises
     ------
-    GanpickError
+    ModelError
         If it is missing, damaged, or does not fit its card.
     """
     path = find_model(name)
     data, card = read_weights(path)
     try:
         if card.network["kind"] not in KINDS:
-            raise GanpickError(
+            raise ModelError(
                 f"{path}: network of kind {card.network['kind']!r} is not known to version {__version__}; update relion-ganpick"
             )
         generator = build_generator(card.network)
@@ -186,7 +184,7 @@ def load_model(name: str = "default") -> Model:
         judge = SetJudge(**card.judge) if card.judge else None
         _fill(generator, {RESCORER: rescorer, JUDGE: judge}, load_tensors(data))
     except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise GanpickError(
+        raise ModelError(
             f"{path}: the weights do not fit their card, or were written by another version ({card.code_version}; this is "
             f"{__version__}): train or adapt again, or reinstall the package ({str(error)[:200]})"
         ) from error

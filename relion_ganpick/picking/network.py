@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from relion_ganpick.core.device import find_device
+from relion_ganpick.core.device import find_device, named_loss
 from relion_ganpick.model.forward import mark
 from relion_ganpick.model.weights import Model
 from relion_ganpick.picking.method import method_of
@@ -44,7 +44,8 @@ class MarkingNetwork:
 
     def __call__(self, batch: Image) -> Image:
         """Mark pictures, (n, h, w) float32 -> (n, c, h, w) float32."""
-        return mark(self._generator, batch, self.device, self.dtype)
+        with named_loss(self.device):
+            return mark(self._generator, batch, self.device, self.dtype)
 
 
 def _fuse(generator: nn.Module) -> nn.Module:

@@ -39,6 +39,14 @@ class StoppedError(Exception):
     """A signal asks us to end."""
 
 
+class WorkerEndedError(Exception):
+    """The worker has said what is wrong, and ended with a status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the worker ended with status {status}")
+        self.status = status
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the External job.
 
@@ -49,7 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns
     -------
-    Exit status: 0 if the job succeeded, else 1. The marker in the job's folder says the same.
+    Exit status: 0 if the job succeeded, else 1, or 3 for a model, 4 for a device, 5 for workers that are missing or lost. The
+    marker in the job's folder says the same.
     """
     if argv is None:
         _leave_foreign_environment()
@@ -98,15 +107,18 @@ def _without_folder(argv: Sequence[str]) -> int:
 
 def _hold(folder: JobFolder, argv: Sequence[str], in_mics: str | None) -> int:
     """Carry out the job, and leave exactly one marker."""
-    marker = FAILURE
+    marker, status = FAILURE, 1
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         if "--help" in argv or "--version" in argv:
             _without_folder(["--version"] if "--version" in argv else ["--help"])
         else:
             marker = _carry_out(folder, parse(argv, folder.output, in_mics))
+    except WorkerEndedError as ended:
+        status = ended.status
     except GanpickError as error:
         _complain(str(error))
+        status = error.exit_code
     except StoppedError as stopped:
         _complain(f"stopped by {stopped}")
     except OSError as error:
@@ -123,7 +135,7 @@ def _hold(folder: JobFolder, argv: Sequence[str], in_mics: str | None) -> int:
         except StoppedError as stopped:
             _complain(f"{stopped} came when the job had ended")
         folder.end(marker)
-    return 0 if marker == SUCCESS else 1
+    return 0 if marker == SUCCESS else status
 
 
 def _carry_out(folder: JobFolder, options: JobOptions) -> str:
@@ -174,7 +186,7 @@ def _size_circles(folder: JobFolder, pick: PickRequest, pixel_size: float | None
 
 
 def _watch(folder: JobFolder, plan: str) -> str:
-    """Run the worker; returns the marker that its end calls for."""
+    """Run the worker; returns the marker that its end calls for, and raises if it failed."""
     paths = json.dumps([path for path in sys.path if path])
     lock = () if folder.lock is None else (folder.lock,)
     worker = subprocess.Popen([sys.executable, "-I", "-c", WORKER, paths], stdin=subprocess.PIPE, pass_fds=lock)
@@ -195,7 +207,9 @@ def _watch(folder: JobFolder, plan: str) -> str:
     if worker.returncode < 0:
         name = signal.Signals(-worker.returncode).name
         raise GanpickError(f"the worker was killed by {name}" + (": out of memory?" if name == "SIGKILL" else ""))
-    return SUCCESS if worker.returncode == 0 else FAILURE
+    if worker.returncode:
+        raise WorkerEndedError(worker.returncode)
+    return SUCCESS
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:

@@ -54,7 +54,7 @@ def work(plan: dict[str, Any]) -> int:
 
     Returns
     -------
-    Exit status for the watching process: 0 if the job succeeded.
+    Exit status for the watching process: 0 if the job succeeded, else what `core.errors` gives the error.
     """
     terminal = Terminal(bar_title="pick")
     status = 1
@@ -63,6 +63,7 @@ def work(plan: dict[str, Any]) -> int:
             status = carry_out(plan, terminal)
     except GanpickError as error:
         terminal.complain(f"{PROGRAM}: {error}")
+        status = error.exit_code
     except OSError as error:
         where = error.filename or plan["output"]
         terminal.complain(f"{PROGRAM}: {where}: {error.strerror}; what is finished is kept; press Continue to go on")

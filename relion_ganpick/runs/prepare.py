@@ -44,11 +44,15 @@ def find_settings(request: RunRequest, source: Source, folder: Path | None = Non
     GanpickError
         If the micrographs cannot tell the diameter.
     """
-    threads = request.how.j
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
+    bound_threads(request.how.j)
     tasks = one_by_one(source, preferred(len(source)))
     return resolve_diameter(request.pick, tasks, request.how.device_name, folder, reuse, _first_pixel_size(source))
+
+
+def bound_threads(j: int) -> None:
+    """Let libraries take so many threads for one thing, in this whole process."""
+    torch.set_num_threads(j)
+    cv2.setNumThreads(j)
 
 
 def make_picker(
