@@ -7,7 +7,6 @@ from pathlib import Path
 from textwrap import dedent
 
 import numpy as np
-import pandas as pd
 import pytest
 import starfile
 from hypothesis import HealthCheck, assume, given, settings
@@ -197,11 +196,12 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monke
     write_picks(path, picks_from([(1, 2, 3)]))
     before = path.read_bytes()
 
-    def full(self: Path, text: str) -> int:
-        self.write_bytes(text.encode()[:40])
+    def full(self: Path, data: bytes) -> int:
+        with open(self, "wb") as out:
+            out.write(data[:40])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
         write_picks(path, picks_from([(4, 5, 6)]))
     assert path.read_bytes() == before
@@ -315,11 +315,14 @@ def test_table_of_one_row_without_loop_is_read(tmp_path: Path) -> None:
     assert read_micrographs(path) == [MicrographEntry("a.mrc", 1.5)]
 
 
-def test_windows_line_ends_and_tabs_are_understood(tmp_path: Path) -> None:
+def test_tabs_are_understood_and_windows_line_ends_are_refused_with_the_way_out(tmp_path: Path) -> None:
     path = tmp_path / "m.star"
-    text = OPTICS.format(column="_rlnMicrographPixelSize", value=2.0) + TABLE
-    path.write_bytes(text.replace(" ", "\t").replace("\n", "\r\n").encode())
+    text = (OPTICS.format(column="_rlnMicrographPixelSize", value=2.0) + TABLE).replace(" ", "\t")
+    path.write_text(text)
     assert read_micrographs(path) == [MicrographEntry("a.mrc", 2.0)]
+    path.write_bytes(text.replace("\n", "\r\n").encode())
+    with pytest.raises(GanpickError, match=r"m\.star: line 1 ends as on Windows \(CR LF\).*: run dos2unix"):
+        read_micrographs(path)
 
 
 @pytest.mark.parametrize("names", [["data_set1/a.mrc", "data_set1/b.mrc"], ["data_1.mrc", "mic.mrc", "data_2.mrc"]])
@@ -362,7 +365,7 @@ NO_GROUP = "data_optics\n\nloop_\n_rlnVoltage #1\n_rlnFoo #2\n300 1\n\n"
 BAD_INPUTS = {
     "other table": ("data_x\n\nloop_\n_rlnFoo #1\n_rlnBar #2\n1 2\n\n", r"no column _rlnMicrographName in its blocks \(x\)"),
     "empty table": (NO_ROWS, "holds no micrographs: its table is empty"),
-    "empty file": ("", "no column _rlnMicrographName"),
+    "empty file": ("", "is empty; write or copy the file again"),
     "text": ("dear diary\n", "no column _rlnMicrographName"),
     "zero pixel size": (with_pixel_size(0), "a.mrc has a pixel size of 0 A"),
     "negative pixel size": (with_pixel_size(-1), "a.mrc has a pixel size of -1 A"),
@@ -401,22 +404,21 @@ def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
 @MANY_TIMES
 def test_names_with_blanks_come_back_from_a_list(tmp_path: Path, names: list[str]) -> None:
     columns = {"rlnMicrographName": [f"{n}.mrc" for n in names], "rlnMicrographCoordinates": [f"J/{n}.star" for n in names]}
-    table = pd.DataFrame(columns)
     path = tmp_path / "autopick.star"
-    path.write_text(star_text({"coordinate_files": table}, GENERATIONS["5.0"]))
+    path.write_text(star_text({"coordinate_files": columns}, GENERATIONS["5.0"]))
     text = path.read_text()
     again = starfile.read(path, always_dict=True)["coordinate_files"]
-    assert again["rlnMicrographName"].tolist() == table["rlnMicrographName"].tolist()
-    assert again["rlnMicrographCoordinates"].tolist() == table["rlnMicrographCoordinates"].tolist()
+    assert again["rlnMicrographName"].tolist() == columns["rlnMicrographName"]
+    assert again["rlnMicrographCoordinates"].tolist() == columns["rlnMicrographCoordinates"]
     assert text.endswith("\n\n")
     assert "\r" not in text
-    for name in table["rlnMicrographName"]:
+    for name in columns["rlnMicrographName"]:
         assert (f'"{name}"\t' if " " in name else f"{name}\t") in text
 
 
 @pytest.mark.parametrize(("generation", "version"), [("3.1", 30001), ("4.0", 30001), ("5.0", 50001)])
 def test_lists_bear_the_generations_version_and_no_date(generation: str, version: int) -> None:
-    text = star_text({"x": pd.DataFrame({"rlnA": [1], "rlnB": [2]})}, GENERATIONS[generation])
+    text = star_text({"x": {"rlnA": [1], "rlnB": [2]}}, GENERATIONS[generation])
     assert text == f"\n# version {version}\n\ndata_x\n\nloop_\n_rlnA #1\n_rlnB #2\n1\t2\n\n"
 
 

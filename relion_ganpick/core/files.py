@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 TEMPORARY = ".ganpick-tmp-"
+SUFFIX_LENGTH = 16
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Write a text file as `atomic` does."""
+    """Write a text file as `atomic` does; names in it may hold bytes that are not UTF-8, as paths do."""
     with atomic(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Give another name to write to, and rename it at the end; on failure the old file stays and nothing is left behind."""
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    # short, so that a file whose own name is as long as file systems allow can be written; told apart by what is not in it
+    mark = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{mark}{path.suffix[:SUFFIX_LENGTH]}")
     try:
         yield temporary
         temporary.replace(path)

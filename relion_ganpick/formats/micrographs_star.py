@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-import re
-import tempfile
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
-import starfile
 
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.text import printable
+from relion_ganpick.formats.star import StarFile, Table, read_star
 
-_NAME_LIKE_BLOCK = re.compile(r"^data_\S*/\S+|^data_\S+(?=[ \t]+[^\s#])", re.MULTILINE)
+log = logging.getLogger(__name__)
+
+NAME, GROUP = "rlnMicrographName", "rlnOpticsGroup"
+OWN_SIZE, IMAGE_SIZE = "rlnMicrographPixelSize", "rlnImagePixelSize"
+DETECTOR, MAGNIFICATION = "rlnDetectorPixelSize", "rlnMagnification"
+DEFOCUS = ("rlnDefocusU", "rlnDefocusV")
+
+# what else a STAR file may hold, told by a column, and the way out
+OTHER_KINDS = {
+    "rlnImageName": "particles: give the micrographs STAR file that they were extracted from",
+    "rlnCoordinateX": "coordinates: give the micrographs STAR file that they were picked on",
+    "rlnMicrographCoordinates": "a list of coordinate files: give the micrographs STAR file that they were picked on",
+    "rlnTomoName": "tilt series: only single micrographs can be picked",
+    "rlnTomoNominalStageTiltAngle": "a tilt series: only single micrographs can be picked",
+}
+MOVIES = "rlnMicrographMovieName"
 
 
 @dataclass(frozen=True)
@@ -35,8 +48,8 @@ class MicrographEntry:
 def read_micrographs(path: Path, angpix: float | None = None) -> list[MicrographEntry]:
     """Read names and pixel sizes.
 
-    A micrograph's pixel size is, in this order: rlnMicrographPixelSize of its optics group; rlnImagePixelSize of it;
-    10000 * rlnDetectorPixelSize / rlnMagnification (RELION 3.0); ``angpix``; None.
+    A micrograph's pixel size is, in this order: rlnMicrographPixelSize of its optics group, or of its own row; rlnImagePixelSize
+    likewise; 10000 * rlnDetectorPixelSize / rlnMagnification (RELION 3.0); ``angpix``; None.
 
     Parameters
     ----------
@@ -54,14 +67,18 @@ def read_micrographs(path: Path, angpix: float | None = None) -> list[Micrograph
     GanpickError
         If the file cannot be read, holds no micrographs, or has an impossible pixel size.
     """
-    blocks = _read(path)
-    table = _micrographs_block(path, blocks)
-    sizes = _pixel_sizes(path, table, blocks.get("optics"))
+    file = _open(path)
+    table = _micrographs_table(file)
+    _warn(file, table)
+    sizes = _pixel_sizes(table, file.table("optics"))
     entries: dict[str, MicrographEntry] = {}
-    for name, size in zip(table["rlnMicrographName"].astype(str), sizes, strict=True):
+    for name, size, line in zip(table.words(NAME), sizes, table.lines, strict=True):
+        if not name:
+            raise GanpickError(f"{path}: line {line}: the micrograph's name is empty; delete this line")
         if size is not None and not 0 < size < 1e4:
             raise GanpickError(
-                f"{path}: {name} has a pixel size of {size:g} A; correct the optics table, or leave it out and give `angpix`"
+                f"{path}: {printable(name)} has a pixel size of {size:g} A; "
+                "correct the optics table, or leave it out and give `angpix`"
             )
         entries.setdefault(name, MicrographEntry(name, angpix if size is None else size))
     return list(entries.values())
@@ -75,83 +92,124 @@ def read_defocus(path: Path) -> dict[str, float]:
     GanpickError
         If the file cannot be read or holds no micrographs.
     """
-    table = _micrographs_block(path, _read(path))
-    if "rlnDefocusU" not in table:
+    table = _micrographs_table(_open(path))
+    columns = [table.words(name) for name in DEFOCUS if name in table]
+    if DEFOCUS[0] not in table:
         return {}
-    values = pd.to_numeric(table["rlnDefocusU"], errors="coerce")
-    if "rlnDefocusV" in table:
-        values = (values + pd.to_numeric(table["rlnDefocusV"], errors="coerce")) / 2
-    pairs = zip(table["rlnMicrographName"].astype(str), values, strict=True)
-    return {name: float(value) for name, value in pairs if pd.notna(value)}
+    found = {}
+    for name, *words in zip(table.words(NAME), *columns, strict=True):
+        try:
+            found[name] = sum(map(float, words)) / len(words)
+        except ValueError:
+            continue
+    return {name: value for name, value in found.items() if value == value}  # noqa: PLR0124  nan is no defocus
 
 
-def _read(path: Path) -> dict[str, pd.DataFrame]:
-    try:
-        blocks = _parse(path)
-    except FileNotFoundError as error:
-        raise GanpickError(
-            f"{path}: no such file; give `in_mics` a micrographs STAR file, relative to the project's folder"
-        ) from error
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise GanpickError(f"{path}: not a STAR file that can be read ({error})") from error
-    return {name: pd.DataFrame([block]) if isinstance(block, dict) else block for name, block in blocks.items()}
+def _open(path: Path) -> StarFile:
+    if not path.exists():
+        raise GanpickError(f"{path}: no such file; give `in_mics` a micrographs STAR file, relative to the project's folder")
+    return read_star(path)
 
 
-def _parse(path: Path) -> dict[str, Any]:
-    """Read a STAR file; rows whose name begins like a block (``data_set1/mic.mrc``) are put in quotes first."""
-    text = path.read_text()
-    quoted = _NAME_LIKE_BLOCK.sub(r'"\g<0>"', text)
-    if quoted == text:
-        blocks: dict[str, Any] = starfile.read(path, always_dict=True)
-        return blocks
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / path.name
-        copy.write_text(quoted)
-        blocks = starfile.read(copy, always_dict=True)
-    return blocks
-
-
-def _micrographs_block(path: Path, blocks: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    for name in ("micrographs", "", *blocks):
-        if name in blocks and "rlnMicrographName" in blocks[name]:
-            if not len(blocks[name]):
-                raise GanpickError(f"{path}: holds no micrographs: its table is empty")
-            return blocks[name]
-    if any("rlnMicrographMovieName" in block for block in blocks.values()):
+def _micrographs_table(file: StarFile) -> Table:
+    """Find the table that RELION would read: the block of micrographs; without an optics table (RELION 3.0) the first block."""
+    path = file.path
+    table = file.table("micrographs")
+    if table is None and file.table("optics") is None:
+        table = file.table("")
+    if table is None:
+        raise _without_micrographs(file)
+    if MOVIES in table and NAME not in table:
         raise GanpickError(f"{path}: holds movies; run motion correction and give its corrected_micrographs.star")
-    raise GanpickError(
-        f"{path}: no column _rlnMicrographName in its blocks ({', '.join(blocks) or 'none'}); give a micrographs STAR file"
-    )
-
-
-def _pixel_sizes(path: Path, table: pd.DataFrame, optics: pd.DataFrame | None) -> list[float | None]:
-    if optics is not None and "rlnOpticsGroup" in table:
-        return _sizes_of_groups(path, table, optics)
-    for column in ("rlnMicrographPixelSize", "rlnImagePixelSize"):
+    for column, what in OTHER_KINDS.items():
         if column in table:
-            return _numbers(path, table[column])
-    if {"rlnDetectorPixelSize", "rlnMagnification"} <= set(table.columns):
-        detector, magnification = (_numbers(path, table[name]) for name in ("rlnDetectorPixelSize", "rlnMagnification"))
-        return [1e4 * d / m if d and m else None for d, m in zip(detector, magnification, strict=True)]
+            raise GanpickError(f"{path}: holds {what}")
+    if NAME not in table:
+        raise _without_micrographs(file)
+    if not len(table):
+        raise GanpickError(f"{path}: line {table.line}: holds no micrographs: its table is empty")
+    return table
+
+
+def _without_micrographs(file: StarFile) -> GanpickError:
+    """Say what a file holds that has no table of micrographs for RELION."""
+    path, blocks = file.path, file.blocks()
+    for name, line in blocks:
+        if name.endswith("\r") or file.has_windows_ends:
+            return GanpickError(f"{path}: line {line} ends as on Windows (CR LF), which RELION cannot read: run dos2unix {path}")
+        if name != "micrographs" and name.split()[:1] == ["micrographs"]:
+            rest = printable(name.removeprefix("micrographs").strip()) or "a tab"
+            return GanpickError(
+                f"{path}: line {line}: RELION takes what stands behind data_micrographs ({rest}) for a part of the block's name; "
+                "delete it"
+            )
+    for name, line in blocks:
+        other = file.table(name)
+        if other is None:
+            continue
+        if MOVIES in other:
+            return GanpickError(f"{path}: holds movies; run motion correction and give its corrected_micrographs.star")
+        for column, what in OTHER_KINDS.items():
+            if column in other:
+                return GanpickError(f"{path}: line {line}: holds {what}")
+    names = ", ".join(printable(name) or "data_" for name, _ in blocks) or "none"
+    return GanpickError(f"{path}: no column _{NAME} in its blocks ({names}); give a micrographs STAR file")
+
+
+def _warn(file: StarFile, table: Table) -> None:
+    """Say what RELION leaves out without a word."""
+    same = [line for name, line in file.blocks() if name == table.name]
+    if len(same) > 1:
+        log.warning(
+            f"{file.path}: has {len(same)} blocks data_{printable(table.name)} (lines {', '.join(map(str, same))}): "
+            "as RELION does, only the first is read; put all rows into one table to have the others too"
+        )
+    if table.left_over is not None:
+        log.warning(
+            f"{file.path}: a blank line ends the table for RELION, so line {table.left_over} and what follows are not read; "
+            "delete the blank line to have them too"
+        )
+
+
+def _pixel_sizes(table: Table, optics: Table | None) -> Sequence[float | None]:
+    of_groups = {} if optics is None or GROUP not in table else _sizes_of_groups(table, optics)
+    for column in (OWN_SIZE, IMAGE_SIZE):
+        if column in of_groups:
+            if column in table and list(of_groups[column]) != table.numbers(column):
+                log.warning(
+                    f"{table.path}: _{column} of the optics table and of the micrographs differ: "
+                    "as RELION does, that of the optics table is used"
+                )
+            if column == IMAGE_SIZE:
+                log.warning(
+                    f"{table.path}: its optics table has no _{OWN_SIZE}: as RELION does, _{IMAGE_SIZE} is used; "
+                    "if this is the size of binned particles, correct it"
+                )
+            return of_groups[column]
+        if column in table:
+            return table.numbers(column)
+    if DETECTOR in table and MAGNIFICATION in table:
+        pairs = zip(table.numbers(DETECTOR), table.numbers(MAGNIFICATION), strict=True)
+        return [1e4 * detector / magnification if detector and magnification else None for detector, magnification in pairs]
     return [None] * len(table)
 
 
-def _sizes_of_groups(path: Path, table: pd.DataFrame, optics: pd.DataFrame) -> list[float | None]:
-    column = next((name for name in ("rlnMicrographPixelSize", "rlnImagePixelSize") if name in optics), None)
-    if "rlnOpticsGroup" not in optics:
-        raise GanpickError(f"{path}: its optics table has no column _rlnOpticsGroup")
-    if column is None:
-        return [None] * len(table)
-    groups = dict(zip(optics["rlnOpticsGroup"].astype(str), _numbers(path, optics[column]), strict=True))
-    missing = sorted(set(table["rlnOpticsGroup"].astype(str)) - set(groups))
+def _sizes_of_groups(table: Table, optics: Table) -> dict[str, list[float]]:
+    """Pixel sizes of the micrographs by what the optics table calls them."""
+    path = optics.path
+    if GROUP not in optics:
+        raise GanpickError(f"{path}: its optics table has no column _{GROUP}")
+    groups, used = optics.whole_numbers(GROUP), table.whole_numbers(GROUP)
+    missing = sorted(set(used) - set(groups))
     if missing:
-        raise GanpickError(f"{path}: optics group {', '.join(missing)} is used by micrographs but not in the optics table")
-    return [groups[group] for group in table["rlnOpticsGroup"].astype(str)]
-
-
-def _numbers(path: Path, column: pd.Series[float]) -> list[float | None]:
-    try:
-        values = pd.to_numeric(column)
-    except (ValueError, TypeError) as error:
-        raise GanpickError(f"{path}: column _{column.name} holds something that is not a number ({error})") from error
-    return [None if pd.isna(value) else float(value) for value in values]
+        first = table.lines[used.index(missing[0])]
+        shown = ", ".join(map(str, missing))
+        raise GanpickError(
+            f"{path}: line {first}: optics group {shown} is used by micrographs but not in the optics table; add it there"
+        )
+    found = {}
+    for column in (OWN_SIZE, IMAGE_SIZE):
+        if column in optics:
+            sizes = dict(zip(groups, optics.numbers(column), strict=True))
+            found[column] = [sizes[group] for group in used]
+    return found

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import starfile
-
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.formats.star import list_text, loop_text
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,10 @@ def find_generation(job_star: Path, wanted: str | None = None) -> Generation:
     return GENERATIONS["3.1" if "_rlnJobType" in text else NEWEST]
 
 
-def star_text(blocks: dict[str, object], generation: Generation) -> str:
-    """Blocks in STAR format with RELION's header, and without the date that starfile adds."""
-    body: str = starfile.to_string(blocks)  # with its tabs between columns: names may hold blanks, which it quotes
-    return f"\n# version {generation.star_version}\n\n" + body[body.index("data_") :].rstrip("\n") + "\n\n"
+def star_text(blocks: Mapping[str, Mapping[str, object]], generation: Generation) -> str:
+    """Blocks in STAR format with RELION's header: lists of words become the columns of a table, single words a block of pairs."""
+    parts = []
+    for name, block in blocks.items():
+        columns = {column: words for column, words in block.items() if isinstance(words, list)}
+        parts.append(loop_text(name, columns) if columns else list_text(name, block))
+    return f"\n# version {generation.star_version}\n\n" + "\n".join(parts)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from relion_ganpick.core.errors import GanpickError, in_flags
 from relion_ganpick.core.settings import PickRequest
+from relion_ganpick.core.text import printable
 from relion_ganpick.relion.markers import ABORTED, FAILURE, SUCCESS, JobFolder
 from relion_ganpick.relion.options import JobOptions, find_project, find_value, make_parser, parse
 from relion_ganpick.version import __version__
@@ -141,14 +142,16 @@ def _hold(folder: JobFolder, argv: Sequence[str], in_mics: str | None) -> int:
 def _carry_out(folder: JobFolder, options: JobOptions) -> str:
     """Check, start the worker, wait for its end or for a wish to stop, and declare what is there."""
     from relion_ganpick.core.files import leftovers
+    from relion_ganpick.core.lines import listening
     from relion_ganpick.relion.generation import find_generation
     from relion_ganpick.relion.inputs import read_input
     from relion_ganpick.relion.outputs import write_lists
 
     generation = find_generation(folder.path / "job.star", options.relion_version)
-    entries = read_input(Path(options.in_mics), options.run.angpix)
+    with listening(_say, _complain):
+        entries = read_input(Path(options.in_mics), options.run.angpix)
     for note in options.notes:
-        print(f"note: {note}", flush=True)
+        _say(f"note: {note}")
     without = sum(entry.pixel_size is None for entry in entries)
     if without:
         _complain(f"WARNING: {options.in_mics} gives no pixel size for {without} micrographs: that in their headers is used")
@@ -255,10 +258,15 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def _say(text: str) -> None:
+    """Write one line to run.out."""
+    print(printable(in_flags(text)), flush=True)
+
+
 def _complain(text: str) -> None:
     """Write one line to run.err, if it can be written at all: a full disk must not hide the marker."""
     try:
-        print(f"relion_ganpick: {in_flags(text)}", file=sys.stderr, flush=True)
+        print(printable(f"relion_ganpick: {in_flags(text)}"), file=sys.stderr, flush=True)
     except OSError:
         return
 

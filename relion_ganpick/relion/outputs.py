@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from relion_ganpick.core.files import write_atomic
 from relion_ganpick.relion.generation import NODE_NUMBER, Generation, star_text
 from relion_ganpick.relion.names import pick_file
@@ -40,7 +38,7 @@ def write_lists(output: str, in_mics: str, micrographs: Sequence[str], generatio
     rows = [(name, coordinates) for name, coordinates in rows if Path(coordinates).is_file()]
     if not rows:
         return 0
-    table = pd.DataFrame(rows, columns=["rlnMicrographName", "rlnMicrographCoordinates"])
+    table = {"rlnMicrographName": [name for name, _ in rows], "rlnMicrographCoordinates": [path for _, path in rows]}
     write_atomic(Path(output + LIST_FILE), star_text({"coordinate_files": table}, generation))
     write_atomic(Path(output + SUFFIX_FILE), in_mics + "\n")
     write_atomic(Path(output + NODES_FILE), _nodes(output, generation))
@@ -83,7 +81,7 @@ def write_manual_pick_settings(project: Path, diameter: float, pixel_size: float
         "sigma_contrast": 3,
         "white_val": 0,
     }
-    options = pd.DataFrame({"rlnJobOptionVariable": list(values), "rlnJobOptionValue": [str(value) for value in values.values()]})
+    options = {"rlnJobOptionVariable": list(values), "rlnJobOptionValue": list(values.values())}
     write_atomic(path, star_text({"job": job, "joboptions_values": options}, generation))
     return True
 
@@ -95,4 +93,4 @@ def _nodes(output: str, generation: Generation) -> str:
         node["rlnPipeLineNodeType"] = [NODE_NUMBER]
     else:
         node["rlnPipeLineNodeTypeLabel"] = [generation.node_label]
-    return star_text({"output_nodes": pd.DataFrame(node)}, generation)
+    return star_text({"output_nodes": node}, generation)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from relion_ganpick.core import lines
 from relion_ganpick.core.errors import in_flags
+from relion_ganpick.core.text import printable
 
 
 class Terminal:
@@ -59,6 +60,7 @@ class Terminal:
             self._bar.update(done - self._bar.n)
 
     def _write(self, text: str, stream: TextIO) -> None:
+        text = printable(text)
         try:
             if self._bar is not None:
                 self._bar.write(text, file=stream)
