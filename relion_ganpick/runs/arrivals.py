@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import logging
 import os
 import time
@@ -144,6 +145,7 @@ def in_star(path: Path, pixel_size: float | None) -> Callable[[], list[Task]]:
             status = path.stat()
             now = (status.st_size, status.st_mtime_ns)
             if now != state:
+                linecache.clearcache()  # through which starfile reads, and which keeps a file that it could not read
                 tasks = [Task(each.name, Path(each.name), each.pixel_size) for each in read_micrographs(path, pixel_size)]
                 state = now
         except (GanpickError, OSError) as error:

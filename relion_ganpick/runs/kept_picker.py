@@ -82,10 +82,10 @@ def _same_model(weights: str, sha256: str, path: Path) -> Model:
 def _weights_of(picker: Picker, own: Path, folder: Path | None) -> Path:
     """Find the file of a picker's model: the one that was named, one that was adapted; else it is written."""
     card = picker.model.card
-    places = [] if folder is None else [folder / FOLDER / f"{card.name}.safetensors"]
-    for place in (lambda: find_model(picker.settings.model), *(lambda place=place: place for place in places)):
+    places = [picker.settings.model, *([] if folder is None else [str(folder / FOLDER / f"{card.name}.safetensors")])]
+    for place in places:
         try:
-            found = place()
+            found = find_model(place)
             if read_card(found).sha256 == card.sha256:
                 return found.resolve()
         except ModelError:
