@@ -14,17 +14,13 @@ from pathlib import Path
 
 import numpy as np
 from every_set import Find, Shown
-from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from particles import Drawn, Image, Points, apart, typical_mass
 from scipy.spatial.transform import Rotation
 from scoring import Item
 from stage import write_mrc
 
 from relion_ganpick.core.evaluate import Figures, best_threshold, evaluate
 from relion_ganpick.synthesis.molecules import project, random_molecule
-
-Image = NDArray[np.float32]
-Points = NDArray[np.float64]
 
 CONTRASTS = (0.3, 0.5, 0.75, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 KINDS = ("disc", "globule", "dihedral", "shell")
@@ -39,22 +35,6 @@ SPACING = 1.2
 MOST = 70
 SOFTNESS = 0.04
 VIEWS = 24
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One drawn micrograph.
-
-    Attributes
-    ----------
-    pixels
-        (h, w) float32, particles dark.
-    centres
-        (n, 2) float64, (x, y) in pixels.
-    """
-
-    pixels: Image
-    centres: Points
 
 
 @dataclass(frozen=True)
@@ -97,11 +77,7 @@ def places(side: int, rng: np.random.Generator) -> Points:
     """Draw whole-pixel places that keep their distance from each other and from the edge, (n, 2) float64."""
     margin = int(0.75 * DIAMETER_PX) + 1
     tried = rng.integers(margin, side - margin, (TRIES, 2)).astype(np.float64)
-    kept = [tried[0]]
-    for place in tried[1:]:
-        if cKDTree(kept).query(place)[0] >= SPACING * DIAMETER_PX:
-            kept.append(place)
-    return np.array(kept[:MOST])
+    return apart(tried, SPACING * DIAMETER_PX, MOST)
 
 
 def disc() -> Image:
@@ -116,7 +92,7 @@ def views(kind: str) -> list[Image]:
     molecule = random_molecule(np.random.default_rng((STREAM, 100, KINDS.index(kind))), kind=kind)
     turns = Rotation.from_quat(np.random.default_rng((STREAM, 101)).normal(size=(VIEWS, 4)))
     found = [project(molecule, turns[k], DIAMETER_PX, SOFTNESS, np.zeros(2)) for k in range(VIEWS)]
-    typical = float(np.mean([np.percentile(view[view > 0.02 * view.max()], 75) for view in found]))
+    typical = float(np.mean([typical_mass(view) for view in found]))
     shown = [view / typical for view in found]
     depth = float(np.sqrt(np.mean(np.concatenate([view[view > 0.3] for view in shown]) ** 2)))
     return [np.asarray(view / depth, np.float32) for view in shown]

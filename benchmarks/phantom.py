@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import starfile
 from numpy.typing import NDArray
+from particles import Drawn, Image, Points, apart, typical_mass
 from scipy.ndimage import gaussian_filter, map_coordinates
-from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from stage import FOLDER, STAR_FILE, write_mrc
 
@@ -23,9 +23,6 @@ from relion_ganpick.synthesis.contamination import add_patch
 from relion_ganpick.synthesis.imaging import Optics, contrast_transfer_function, transfer
 from relion_ganpick.synthesis.molecules import project, random_molecule
 from relion_ganpick.synthesis.scene import SceneSettings, make_scene
-
-Image = NDArray[np.float32]
-Points = NDArray[np.float64]
 
 STREAM = 61_000
 POINTS = 3000
@@ -78,23 +75,17 @@ class PhantomSettings:
 
 
 @dataclass(frozen=True)
-class Phantom:
+class Phantom(Drawn):
     """One micrograph and the truth about it.
 
     Attributes
     ----------
-    pixels
-        (h, w) float32, particles dark.
-    centres
-        (n, 2) float64, (x, y) in pixels.
     angles
         (n, 3) float64, RELION's rot, tilt and psi in degrees.
     optics
         The microscope.
     """
 
-    pixels: Image
-    centres: Points
     angles: Points
     optics: Optics
 
@@ -159,13 +150,7 @@ def places(settings: PhantomSettings, contaminated: NDArray[np.bool_], rng: np.r
     spoiled = gaussian_filter(contaminated.astype(np.float32), settings.diameter_px / 4)
     tried = rng.uniform(margin, settings.side - 1 - margin, (TRIES, 2))
     tried = tried[map_coordinates(spoiled, tried[:, ::-1].T, order=1) < 0.02]
-    kept: list[Points] = []
-    for place in tried:
-        if len(kept) == settings.particles:
-            break
-        if not kept or cKDTree(np.array(kept)).query(place)[0] >= settings.spacing * settings.diameter_px:
-            kept.append(place)
-    return np.array(kept).reshape(-1, 2)
+    return apart(tried, settings.spacing * settings.diameter_px, settings.particles)
 
 
 def masses(settings: PhantomSettings, centres: Points, turns: Rotation) -> tuple[Image, float]:
@@ -176,7 +161,7 @@ def masses(settings: PhantomSettings, centres: Points, turns: Rotation) -> tuple
         whole = np.rint(centre)
         view = project(molecule, turns[k], settings.diameter_px, SOFTNESS, centre - whole)
         add_patch(mass, view, whole + 0.5)
-        typical.append(np.percentile(view[view > 0.02 * view.max()], 75))
+        typical.append(typical_mass(view))
     return mass, float(np.mean(typical)) if typical else 1.0
 
 

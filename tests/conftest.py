@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ  # one of several processes that share the tests
 if IS_WORKER:
     # Each takes one core: with as many threads as cores in each of them, all would be slower.
@@ -53,3 +57,10 @@ def benchmark_root() -> Path:
         pytest.skip("GANPICK_BENCHMARK does not name a folder with the benchmark")
     assert Path(root).is_dir(), f"GANPICK_BENCHMARK={root} is not a folder"
     return Path(root)
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Import a module of the benchmarks as a script there does."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module

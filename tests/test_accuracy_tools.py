@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from dataclasses import replace
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,19 +14,7 @@ from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.synthesis.imaging import Optics
 from relion_ganpick.synthesis.scene import make_scene
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 TRUTH = np.array([[20.0, 20.0], [60.0, 20.0], [60.0, 60.0]])
-
-
-@pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Import a module of the benchmarks as a script there does."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-
-    def load_one(name: str) -> ModuleType:
-        return importlib.import_module(name)
-
-    return load_one
 
 
 def picks(xy: list[tuple[float, float]], score: float = 0.9) -> Picks:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
@@ -20,16 +19,7 @@ import pytest
 from relion_ganpick.core.evaluate import Figures
 from relion_ganpick.core.picks import Picks
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-
 Load = Callable[[str], ModuleType]
-
-
-@pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch) -> Load:
-    """Import a module of the benchmarks as a script there does."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module
 
 
 def some_picks(*rows: tuple[float, float, float]) -> Picks:
@@ -222,6 +212,14 @@ def test_drawn_particles_have_the_contrast_that_is_asked_for(load: Load, kind: s
     assert np.sqrt(np.mean(depth[depth > 0.3] ** 2)) == pytest.approx(1, abs=0.1)
     noise = (faint.pixels + depth)[: 512 // 3 * 3, : 512 // 3 * 3].reshape(170, 3, 170, 3).mean(axis=(1, 3))
     assert noise.std() == pytest.approx(1, abs=0.03)
+
+
+def test_places_keep_their_distance_and_the_first_of_two_stays(load: Load) -> None:
+    tried = np.array([[0.0, 0.0], [3.0, 0.0], [4.0, 0.0], [9.0, 0.0], [0.0, 4.0], [4.0, 4.0]])
+    apart = load("particles").apart
+    assert apart(tried, 4.0, most=9).tolist() == [[0, 0], [4, 0], [9, 0], [0, 4], [4, 4]]
+    assert apart(tried, 4.0, most=2).tolist() == [[0, 0], [4, 0]]
+    assert apart(tried[:0], 4.0, most=2).shape == (0, 2)
 
 
 def test_drawn_particles_are_scored_at_each_contrast(load: Load) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -16,16 +15,7 @@ from scipy.spatial.transform import Rotation
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.synthesis.molecules import project
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-
 Load = Callable[[str], ModuleType]
-
-
-@pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch) -> Load:
-    """Import a module of the benchmarks as a script there does."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module
 
 
 def test_shell_correlation_falls_from_one_where_noise_begins(load: Load) -> None:

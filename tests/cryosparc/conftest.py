@@ -7,8 +7,13 @@ import warnings
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from standin5 import Server5
+    from standin_world import World
 
 
 def client_major() -> int:
@@ -64,3 +69,21 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     work.mkdir()
     monkeypatch.chdir(work)
     return work
+
+
+@pytest.fixture
+def world(project_folder: Path, user: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A server's content: exposures, on which picking is faked."""
+    from cryosparc_project import fake_picking, make_world
+
+    fake_picking(monkeypatch)
+    return make_world(project_folder)
+
+
+@pytest.fixture
+def server(world: World) -> Iterator[Server5]:
+    """A running server of version 5 with this content."""
+    from standin5 import Server5
+
+    with Server5(world) as server:
+        yield server

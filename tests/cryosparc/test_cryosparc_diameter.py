@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cryosparc_project import FakePicker, fake_picking, make_world
+from cryosparc_project import FakePicker
 from standin5 import Server5
-from standin_world import PROJECT, SOURCE, World
+from standin_world import PROJECT, SOURCE
 
 from cryosparc_tool.main import main
 from relion_ganpick.core.errors import GanpickError
@@ -23,18 +23,6 @@ from relion_ganpick.picking.stream import Task
 
 pytestmark = pytest.mark.cryosparc(5)
 WORDS = ["--project", PROJECT, "--workspace", "W1", "--job", SOURCE, "--diameter", "auto"]
-
-
-@pytest.fixture
-def world(project_folder: Path, user: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    fake_picking(monkeypatch)
-    return make_world(project_folder)
-
-
-@pytest.fixture
-def server(world: World) -> Iterator[Server5]:
-    with Server5(world) as server:
-        yield server
 
 
 @pytest.fixture

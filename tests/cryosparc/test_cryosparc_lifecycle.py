@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +32,6 @@ def world(project_folder: Path, user: Path, monkeypatch: pytest.MonkeyPatch) -> 
     fake_picking(monkeypatch)
     monkeypatch.setattr("cryosparc_tool.results.LOOK_SECONDS", 0.0)
     return make_world(project_folder)
-
-
-@pytest.fixture
-def server(world: World) -> Iterator[Server5]:
-    with Server5(world) as server:
-        yield server
 
 
 def run(server: Server5, *more: str) -> int:

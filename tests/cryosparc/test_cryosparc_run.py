@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from cryosparc_project import FIRST_UID, PIXEL_SIZE, SHAPE, fake_picking, fake_picks, make_world, nothing_to_pick
+from cryosparc_project import FIRST_UID, PIXEL_SIZE, SHAPE, fake_picks, nothing_to_pick
 from standin5 import Server5
-from standin_world import EMAIL, PASSWORD, PROJECT, SOURCE, World
+from standin_world import EMAIL, PASSWORD, PROJECT, SOURCE
 
 from cryosparc_tool import pick_exposures
 from cryosparc_tool.main import main
 from relion_ganpick.core.errors import GanpickError
 
 pytestmark = pytest.mark.cryosparc(5)
-
-
-@pytest.fixture
-def world(project_folder: Path, user: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    fake_picking(monkeypatch)
-    return make_world(project_folder)
-
-
-@pytest.fixture
-def server(world: World) -> Iterator[Server5]:
-    with Server5(world) as server:
-        yield server
 
 
 def words(server: Server5, *more: str) -> list[str]:
