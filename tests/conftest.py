@@ -16,9 +16,12 @@ import pytest
 os.environ.setdefault("MPLBACKEND", "Agg")
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ  # one of several processes that share the tests
+# A job with --j 2 has two threads whatever OMP_NUM_THREADS says. Where cores are busy, a thread that waits for the other would
+# by default take a core for it, which makes the job five times as expensive.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if IS_WORKER:
     # Each takes one core: with as many threads as cores in each of them, all would be slower.
-    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
 # Under nohup SIGHUP is ignored, and SIGINT in a shell's background; so it would be in the jobs that tests send them to.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
