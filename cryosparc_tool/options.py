@@ -123,7 +123,7 @@ def make_parser() -> RaisingParser:
     add("resume", "finish this external job of an earlier run, with the results on this machine", metavar="J")
     add("dry_run", "only pick; push nothing to CryoSPARC", action="store_true")
     add("title", f"title of the external job (default: {TITLE})", metavar="TEXT")
-    add("coordinates", "do not pick, but push these coordinates: STAR files, CSV files or folders", nargs="+", metavar="PATH")
+    add("coordinates", "do not pick, but push these coordinates: files of any program, or folders", nargs="+", metavar="PATH")
     add("flip_y", "turn --coordinates upside down; see ganpick check-orientation", action="store_true")
     add("out", "folder on this machine for the results (default: cryosparc_ganpick)", metavar="DIR")
     add("local_root", "path of the project's folder on this machine (default: as on the server)", metavar="DIR")

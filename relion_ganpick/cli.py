@@ -1,11 +1,24 @@
-"""The command ``ganpick``: pick, watch, adapt, inspect, simulate, evaluate, check-orientation, train, models."""
+"""The command ``ganpick``: pick, watch, adapt, inspect, export, convert, merge, simulate, evaluate and more."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from relion_ganpick.commands import adapt, check_orientation, evaluate, inspect, models, pick, simulate, train, watch
+from relion_ganpick.commands import (
+    adapt,
+    check_orientation,
+    convert,
+    evaluate,
+    export,
+    inspect,
+    merge,
+    models,
+    pick,
+    simulate,
+    train,
+    watch,
+)
 from relion_ganpick.core.errors import GanpickError, in_flags
 from relion_ganpick.version import __version__
 
@@ -21,7 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ganpick {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (pick, watch, adapt, inspect, simulate, evaluate, check_orientation, train, models):
+    for command in (pick, watch, adapt, inspect, export, convert, merge, simulate, evaluate, check_orientation, train, models):
         command.add_command(subparsers)
     return parser
 

@@ -23,7 +23,14 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE", help="micrographs")
-    add("--coordinates", nargs="+", type=Path, required=True, metavar="PATH", help=".star, .csv or .cs files, or folders of them")
+    add(
+        "--coordinates",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="files of picks of any program, or folders of them",
+    )
     add("--diameter", type=float, required=True, help="longest extent of the particle in Angstrom")
     add("--angpix", type=float, default=None, help="Angstrom per pixel (default: the micrograph's own)")
     add(
@@ -48,13 +55,14 @@ def run(namespace: argparse.Namespace) -> int:
     values: dict[str, list[Points]] = {name: [] for name in ORIENTATIONS}
     used = 0
     for path in namespace.files:
-        points = find_points(path, coordinates)
-        if points is None or not len(points):
+        found = find_points(path, coordinates)
+        if found is None or not len(found.picks):
             print(f"{path}: no coordinates")
             continue
+        points = found.picks.xy
         used += len(points)
-        for name, found in _deviations(path, points, namespace).items():
-            values[name].append(found)
+        for name, each in _deviations(path, points, namespace).items():
+            values[name].append(each)
     if not used:
         raise GanpickError("none of the micrographs has coordinates: their names must contain those of the coordinate files")
     fits = [Fit(name, pooled(parts)) for name, parts in values.items()]

@@ -28,7 +28,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "evaluate",
         help="compare picks with reference coordinates",
         description="Compare picks with reference coordinates: precision, recall, F1 and average precision over all micrographs. "
-        "Coordinates are read from STAR files, CSV files with columns x and y, or folders of them. Picks and reference belong "
+        "Coordinates are read from the files of any program that `ganpick convert` knows. Picks and reference belong "
         "together if the micrograph's name is the same.",
         allow_abbrev=False,
     )
@@ -70,9 +70,10 @@ def run(namespace: argparse.Namespace) -> int:
 def _items(namespace: argparse.Namespace) -> Items:
     """Read picks, reference centres and reach in pixels by micrograph."""
     from relion_ganpick.core.picks import Picks
-    from relion_ganpick.formats.coordinates import read_coordinates, without_ignored
+    from relion_ganpick.formats.any_coordinates import read_any
+    from relion_ganpick.formats.coordinates import without_ignored
 
-    picked, truth = read_coordinates(namespace.picks), read_coordinates(namespace.truth)
+    picked, truth = read_any(namespace.picks), read_any(namespace.truth)
     lost = [name for name in picked if name not in truth]
     if lost:
         raise GanpickError(

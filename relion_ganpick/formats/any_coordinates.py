@@ -3,45 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.formats.coordinates import Coordinates, read_coordinates
+from relion_ganpick.formats.exchange import read_picks_of
+from relion_ganpick.formats.micrograph_picks import MicrographPicks
+from relion_ganpick.formats.names import find_name
+from relion_ganpick.formats.picks_csv import is_of_many
 
-from relion_ganpick.formats.coordinates import read_coordinates
-from relion_ganpick.formats.cryosparc_cs import read_cs
-
-Points = NDArray[np.float64]
+T = TypeVar("T")
 
 
-def read_any(paths: Sequence[Path]) -> dict[str, Points]:
-    """Read coordinates by micrograph: STAR and CSV files, ``picks.csv`` of cryosparc_ganpick, and CryoSPARC's ``.cs``.
+def read_any(paths: Sequence[Path]) -> dict[str, Coordinates]:
+    """Read coordinates by the micrograph's stem, from files of any format that is known and folders of them.
 
     Raises
     ------
     GanpickError
-        If a file cannot be understood.
+        If a file cannot be understood, or two are about the same micrograph.
     """
-    found: dict[str, Points] = {}
-    others: list[Path] = []
+    found: dict[str, Coordinates] = {}
     for path in paths:
-        if path.suffix == ".cs":
-            found |= read_cs(path)
-        elif path.suffix == ".csv" and path.is_file() and "micrograph" in pd.read_csv(path, nrows=0).columns:
-            for name, rows in pd.read_csv(path).groupby("micrograph"):
-                found[PurePosixPath(str(name)).stem] = rows[["x", "y"]].to_numpy(float)
-        else:
-            others.append(path)
-    if others:
-        found |= {stem: each.picks.xy for stem, each in read_coordinates(others).items()}
+        for stem, each in _read(path).items():
+            if stem in found:
+                raise GanpickError(
+                    f"{found[stem].source} and {each.source} both have coordinates of micrograph {stem}: give one of them"
+                )
+            found[stem] = each
     return found
 
 
-def find_points(path: Path, coordinates: Mapping[str, Points]) -> Points | None:
-    """Coordinates of a micrograph: of its own name, else of the longest name that its own contains, or is contained in."""
-    stem = path.stem
-    if stem in coordinates:
-        return coordinates[stem]
-    near = [each for each in coordinates if each in stem or stem in each]
-    return coordinates[max(near, key=len)] if near else None
+def find_points(path: Path, coordinates: Mapping[str, T]) -> T | None:
+    """Coordinates of a micrograph, by its name as `find_name` understands it."""
+    name = find_name(path.stem, coordinates)
+    return None if name is None else coordinates[name]
+
+
+def _read(path: Path) -> dict[str, Coordinates]:
+    ours = {".star", ".csv"}
+    if path.is_dir():
+        has_ours = any(each.suffix in ours for each in path.rglob("*"))
+        return read_coordinates([path]) if has_ours else _by_stem(read_picks_of([path]))
+    if path.suffix in ours and not (path.suffix == ".csv" and is_of_many(path)):
+        return read_coordinates([path])
+    return _by_stem(read_picks_of([path]))
+
+
+def _by_stem(micrographs: Sequence[MicrographPicks]) -> dict[str, Coordinates]:
+    found: dict[str, Coordinates] = {}
+    for each in micrographs:
+        if each.stem in found:
+            raise GanpickError(f"{each.source}: two micrographs are called {each.stem}, and cannot be told apart")
+        found[each.stem] = Coordinates(each.picks, source=each.source, name=each.name, scored=each.scored)
+    return found

@@ -95,6 +95,11 @@ def read_coordinates(paths: Sequence[Path]) -> dict[str, Coordinates]:
     return found
 
 
+def has_coordinates(path: Path) -> bool:
+    """Tell a STAR file with coordinates from one about something else, such as the list of a job's coordinate files."""
+    return any(X in table for table in _star_tables(path))
+
+
 def without_ignored(coordinates: Picks, ignore: Points, reach: float) -> Picks:
     """Drop the picks within ``reach`` pixels of a place to ignore."""
     if not len(ignore) or not len(coordinates):

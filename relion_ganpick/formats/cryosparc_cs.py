@@ -1,7 +1,9 @@
-"""CryoSPARC's ``.cs`` datasets: locations of particles."""
+"""CryoSPARC's ``.cs`` datasets: locations as shares of the micrograph's width and height, rows as in the MRC file."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,31 +12,95 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.files import atomic
+from relion_ganpick.core.picks import Picks
+from relion_ganpick.formats.micrograph_picks import Format, MicrographPicks, full_name, known_shape
 
-Points = NDArray[np.float64]
+SCORE, DIGITS = "pick_stats/ncc_score", 3
+LOCATIONS = ("location/micrograph_path", "location/micrograph_shape", "location/center_x_frac", "location/center_y_frac")
 
 
-def read_cs(path: Path) -> dict[str, Points]:
-    """Read particle locations of CryoSPARC, in pixels.
+def read(path: Path) -> list[MicrographPicks]:
+    """Read particle locations by micrograph; an index k of N pixels is stored as k / N.
 
     Raises
     ------
     GanpickError
         If the file is no dataset with locations.
     """
-    table = _load_cs(path)
-    names = ("location/micrograph_path", "location/micrograph_shape", "location/center_x_frac", "location/center_y_frac")
+    table = load_cs(path)
     try:
-        micrographs, shapes, x, y = (np.asarray(table[name]) for name in names)
+        micrographs, shapes, x, y = (np.asarray(table[name]) for name in LOCATIONS)
     except (KeyError, ValueError) as error:
         raise GanpickError(f"{path}: has no {error}: give a dataset of particles with locations") from error
-    points = np.stack([x * shapes[:, 1], y * shapes[:, 0]], axis=1).astype(np.float64).round(3)
-    stems = np.array([PurePosixPath(each.decode() if isinstance(each, bytes) else str(each)).stem for each in micrographs])
-    return {str(stem): points[stems == stem] for stem in np.unique(stems)}
+    columns = table.dtype.names if isinstance(table, np.ndarray) else list(table)
+    names = np.array([text_of(each) for each in micrographs], dtype=str)
+    shapes = shapes.reshape(-1, 2).astype(int)
+    merit = np.asarray(table[SCORE], np.float64).round(6) if SCORE in columns else np.ones(len(names))
+    found = []
+    for name in dict.fromkeys(names.tolist()):
+        mine = names == name
+        shape = (int(shapes[mine][0, 0]), int(shapes[mine][0, 1]))
+        column, row = (np.asarray(share[mine], float) * side for share, side in ((x, shape[1]), (y, shape[0])))
+        more = {
+            "pixel_size": _first(table, columns, "location/micrograph_psize_A", mine),
+            "uid": _first(table, columns, "location/micrograph_uid", mine),
+            "group": _first(table, columns, "location/exp_group_id", mine),
+        }
+        found.append(
+            MicrographPicks(
+                name, Picks(column.round(DIGITS), row.round(DIGITS), merit[mine]), SCORE in columns, None, path, shape, **more
+            )
+        )
+    return found
 
 
-def _load_cs(path: Path) -> Any:
-    """Load a dataset; those in CryoSPARC's own stream format need its client."""
+def write(path: Path, micrographs: Sequence[MicrographPicks]) -> None:
+    """Write a dataset that CryoSPARC, its client and numpy read; micrographs without a uid get one by their name."""
+    n = sum(len(each.picks) for each in micrographs)
+    paths = [full_name(each).encode() for each in micrographs]
+    longest = max(map(len, paths), default=1)
+    kinds: list[Any] = [
+        ("uid", "<u8"),
+        ("location/micrograph_uid", "<u8"),
+        ("location/exp_group_id", "<u4"),
+        ("location/micrograph_path", f"S{longest}"),
+        ("location/micrograph_shape", "<u4", (2,)),
+        ("location/center_x_frac", "<f4"),
+        ("location/center_y_frac", "<f4"),
+        ("location/micrograph_psize_A", "<f4"),
+        (SCORE, "<f4"),
+        ("pick_stats/power", "<f4"),
+        ("pick_stats/template_idx", "<u4"),
+        ("pick_stats/angle_rad", "<f4"),
+    ]
+    table = np.zeros(n, kinds)
+    begin = 0
+    for each, name in zip(micrographs, paths, strict=True):
+        rows = table[begin : begin + len(each.picks)]
+        begin += len(each.picks)
+        height, width = known_shape(each)
+        rows["uid"] = [_number(f"{each.name} {k}") for k in range(len(rows))]
+        rows["location/micrograph_uid"] = _number(each.name) if each.uid is None else each.uid
+        rows["location/exp_group_id"] = 1 if each.group is None else each.group
+        rows["location/micrograph_path"] = name
+        rows["location/micrograph_shape"] = (height, width)
+        rows["location/center_x_frac"] = each.picks.x / width
+        rows["location/center_y_frac"] = each.picks.y / height
+        rows["location/micrograph_psize_A"] = each.pixel_size or 0.0
+        rows[SCORE], rows["pick_stats/power"] = each.merit, 1.0
+    with atomic(path) as temporary, temporary.open("wb") as out:
+        np.save(out, table, allow_pickle=False)
+
+
+def load_cs(path: Path) -> Any:
+    """Load a dataset; those in CryoSPARC's own stream format need its client.
+
+    Raises
+    ------
+    GanpickError
+        If it cannot be read.
+    """
     try:
         return np.load(path, allow_pickle=False)
     except OSError as error:
@@ -50,3 +116,24 @@ def _load_cs(path: Path) -> Any:
             return dataset.Dataset.load(path)
         except Exception as second:
             raise GanpickError(f"{path}: not a dataset of CryoSPARC ({second})") from second
+
+
+def text_of(name: Any) -> str:
+    """Read a path of a dataset, without the mark of an exported one."""
+    return str(PurePosixPath((name.decode() if isinstance(name, bytes) else str(name)).removeprefix(">")))
+
+
+def _first(table: Any, columns: Sequence[str], name: str, mine: NDArray[np.bool_]) -> Any:
+    """Give the first value of some rows, as a person would have written it: 1.06, not 1.05999994; None for 0."""
+    if name not in columns:
+        return None
+    value = np.asarray(table[name])[mine][0]
+    return (float(str(value)) if isinstance(value, np.floating) else int(value)) or None
+
+
+def _number(text: str) -> int:
+    """Make a number that CryoSPARC takes for a uid, the same for the same text."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+
+
+FORMAT = Format("cs", "CryoSPARC .cs", ".cs", read, write, None)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.formats.coordinates import read_coordinates
+from relion_ganpick.formats.any_coordinates import read_any
 from relion_ganpick.inspect.classes import Averages, averages_of, classes_of
 from relion_ganpick.inspect.contamination import ContaminationFinder
 from relion_ganpick.inspect.job import Facts, Job, find_job
@@ -43,7 +43,7 @@ class Session:
         self.job: Job = find_job(folder, given)
         self._last = read_scores(self.job)  # takes seconds for thousands of micrographs that were never looked at
         self._packed = packed(self._last)
-        self._compared = [(path, read_coordinates([path])) for path in compare]
+        self._compared = [(path, read_any([path])) for path in compare]
         self._contamination = ContaminationFinder(self.job)
         self._looks: OrderedDict[int, Looks] = OrderedDict()
         self._lock, self._averaging, self._saving = threading.Lock(), threading.Lock(), threading.Lock()

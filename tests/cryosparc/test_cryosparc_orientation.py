@@ -87,8 +87,8 @@ def test_picks_table_and_dataset_of_cryosparc_ganpick_are_read(project: Path, tm
         np.save(out, np.array(rows, kind))
     by_table, by_dataset = read_any([tmp_path / "picks.csv"]), read_any([tmp_path / "picks.cs"])
     assert set(by_table) == set(by_dataset) == {"007_mic001_patch_aligned", "007_mic002_patch_aligned"}
-    for stem, points in by_table.items():
-        assert np.allclose(by_dataset[stem], points, atol=0.01)
+    for stem, found in by_table.items():
+        assert np.allclose(by_dataset[stem].picks.xy, found.picks.xy, atol=0.01)
     for file in ("picks.csv", "picks.cs"):
         assert run(*(path for path, _ in truth(project)), "--coordinates", tmp_path / file, "--diameter", "120") == 0
 
@@ -107,7 +107,7 @@ def test_dataset_in_the_stream_format_is_read(project: Path, tmp_path: Path) -> 
         }
     )
     dataset.save(tmp_path / "a.cs", format=CSDAT_FORMAT)
-    assert np.allclose(read_any([tmp_path / "a.cs"])[path.stem], points, atol=0.01)
+    assert np.allclose(read_any([tmp_path / "a.cs"])[path.stem].picks.xy, points, atol=0.01)
 
 
 def test_coordinates_of_other_micrographs_are_an_error(project: Path, tmp_path: Path) -> None:
