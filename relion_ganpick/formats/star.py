@@ -125,7 +125,7 @@ class StarFile:
 
     def blocks(self) -> list[tuple[str, int]]:
         """Names of the blocks as a person sees them, with their lines: only lines that begin with ``data_``."""
-        stripped = ((number, line.strip()) for number, line in enumerate(self._lines, 1))
+        stripped = ((number, line.strip(" ")) for number, line in enumerate(self._lines, 1))
         return [(line.removeprefix(BLOCK), number) for number, line in stripped if line.startswith(BLOCK)]
 
     def version(self) -> int:
