@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import pydoc
 import re
 import shutil
 import signal
@@ -11,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mrcfile
 import numpy as np
@@ -91,7 +94,7 @@ def spoil(project: Path) -> dict[str, str]:
 def test_bad_micrographs_are_skipped_with_one_line_each(tmp_path: Path) -> None:
     project = make_project(tmp_path, 10)
     says = spoil(project)
-    ended = run_here(project, *job_words())
+    ended = run_here(project, *job_words("--max_failed", "0.8"))
     assert (ended.status, markers(project)) == (0, SUCCEEDED)
     lines = ended.err.splitlines()
     assert len(lines) == len(says)
@@ -102,6 +105,108 @@ def test_bad_micrographs_are_skipped_with_one_line_each(tmp_path: Path) -> None:
     assert [name for name, _ in listed(project)] == good
     assert all(state.n_picks > 10 for state in states(project).values())
     assert "2 micrographs picked, 8 failed" in ended.out
+
+
+def test_more_failures_than_may_be_fail_the_job_and_keep_what_is_done(tmp_path: Path) -> None:
+    project = make_project(tmp_path, 10)
+    spoil(project)
+    ended = run_here(project, *job_words())
+    assert (ended.status, markers(project)) == (1, FAILED)
+    assert "relion_ganpick: 8 of 10 micrographs could not be used, more than --max_failed 0.5 allows" in ended.err
+    assert ended.err.splitlines()[-1] == "relion_ganpick: 2 micrographs are finished and kept; press Continue to go on"
+    assert [name for name, _ in listed(project)] == ["Micrographs/mic08.mrc", "Micrographs/mic09.mrc"]
+    ended = run_here(project, *job_words("--max_failed", "0.8"))
+    assert (ended.status, markers(project)) == (0, SUCCEEDED)
+    assert "2 micrographs picked (2 of them before), 8 failed" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("where", "error", "says"),
+    [
+        ("relion_ganpick.picking.stream.read_micrograph", OSError(5, "Input/output error", "x.mrc"), "x.mrc: Input/output error"),
+        ("relion_ganpick.picking.stream.read_micrograph", MemoryError(), "no memory (MemoryError): give fewer threads"),
+        ("relion_ganpick.picking.picker.Picker.mark", RuntimeError("a tensor\nof\npages"), "cannot be picked (a tensor)"),
+        ("relion_ganpick.picking.picker.Picker.mark", RuntimeError("CUDA out of memory."), "no memory (CUDA out of memory.)"),
+        ("relion_ganpick.picking.picker.Picker.locate", IndexError("nobody thought of it"), "unexpected IndexError in test_job_"),
+        ("relion_ganpick.relion.results.write_picks", PermissionError(13, "Permission denied", "y"), "mic01.mrc: y: Permission"),
+        ("relion_ganpick.relion.results.write_picks", KeyError("k"), "Micrographs/mic01.mrc: unexpected KeyError in"),
+    ],
+)
+def test_whatever_goes_wrong_with_one_micrograph_costs_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception, says: str
+) -> None:
+    project = make_project(tmp_path, 3)
+    run_here(project, *job_words())  # what is found of all of them lasts
+    for path in (project / JOB).rglob("mic*.star"):
+        path.unlink()
+    name = where.rpartition(".")[2]
+    right = pydoc.locate(where)
+    assert callable(right)
+    seen = []
+
+    def fails(*words: Any) -> Any:
+        seen.append(words)
+        if any("mic01" in str(word) for word in words) or (name == "mark" and len(seen) == 2):
+            raise error
+        return right(*words)
+
+    monkeypatch.setattr(where, fails)
+    ended = run_here(project, *job_words())
+    assert (ended.status, markers(project)) == (0, SUCCEEDED)
+    (line,) = ended.err.splitlines()
+    assert line.startswith("Micrographs/mic01.mrc: ")
+    assert says in line
+    assert [name for name, _ in listed(project)] == ["Micrographs/mic00.mrc", "Micrographs/mic02.mrc"]
+
+
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        ("relion_ganpick.relion.results.write_picks", OSError(errno.ENOSPC, "No space left on device", "z")),
+        ("relion_ganpick.picking.picker.Picker.mark", RuntimeError("CUDA error: an illegal memory access was encountered")),
+    ],
+)
+def test_what_must_hit_all_others_too_ends_the_job_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
+) -> None:
+    project = make_project(tmp_path, 3)
+    run_here(project, *job_words())
+    (project / JOB / "Micrographs/mic01_autopick.star").unlink()
+    (project / JOB / ".ganpick/Micrographs/mic01_scores.star").unlink()
+
+    def fails(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(where, fails)
+    ended = run_here(project, *job_words())
+    assert (ended.status, markers(project)) == (1, FAILED)
+    assert "Traceback" not in ended.err
+    assert str(error.args[-1] if isinstance(error, RuntimeError) else "z: No space left on device") in ended.err
+    assert "2 micrographs are finished and kept" in ended.err
+
+
+def test_a_picture_that_cannot_be_drawn_costs_no_picks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> Any:
+        raise RuntimeError("no ink")
+
+    project = make_project(tmp_path, 3)
+    monkeypatch.setattr("relion_ganpick.runs.run.write_overlay", fails)
+    ended = run_here(project, *arguments("--overlays", "3"))
+    assert (ended.status, markers(project), len(listed(project))) == (0, SUCCEEDED, 3)
+    assert ended.err.splitlines() == [
+        "WARNING: Micrographs/mic00.mrc: no ink; the picks are not affected",
+        "WARNING: 2 more micrographs with the same warning: Micrographs/mic00.mrc: no ink; the picks are not affected",
+    ]
+
+
+def test_a_warning_for_every_micrograph_comes_once_with_a_count(tmp_path: Path) -> None:
+    project = make_project(tmp_path, 4)
+    for k in range(4):
+        write_mrc(project / f"Micrographs/mic{k:02d}.mrc", scene_pixels(k % 3), PIXEL_SIZE * (1.1 + k / 100))
+    ended = run_here(project, *job_words())
+    first, more = ended.err.splitlines()
+    assert first.startswith("WARNING: Micrographs/mic00.mrc: its header says 12.1 A per pixel, but 11 is used")
+    assert more.startswith("WARNING: 3 more micrographs with the same warning: Micrographs/mic00.mrc: its header says")
 
 
 def test_job_without_a_usable_micrograph_fails(tmp_path: Path) -> None:
@@ -268,23 +373,24 @@ def test_file_in_the_jobs_place_is_named(tmp_path: Path) -> None:
     assert (project / JOB.rstrip("/")).read_text() == "in the way"
 
 
-def test_folder_in_a_coordinate_files_place_fails_and_keeps_the_rest(tmp_path: Path) -> None:
+def test_folder_in_a_coordinate_files_place_costs_this_micrograph(tmp_path: Path) -> None:
     project = make_project(tmp_path, 3)
     (project / JOB / "Micrographs/mic01_autopick.star/x").mkdir(parents=True)
     ended = run_here(project, *job_words())
-    assert (ended.status, markers(project)) == (1, FAILED)
-    assert "mic01_autopick.star: Is a directory; what is finished is kept" in ended.err
+    assert (ended.status, markers(project)) == (0, SUCCEEDED)
+    assert ended.err == f"Micrographs/mic01.mrc: {JOB}Micrographs/mic01_autopick.star: Is a directory\n"
+    assert [name for name, _ in listed(project)] == ["Micrographs/mic00.mrc", "Micrographs/mic02.mrc"]
 
 
 # disk
 
 
 LIMITED = """
-import resource, sys
-sys.dont_write_bytecode = True  # a limit for this job must not cut the package's own files short
+import sys
 from relion_ganpick.relion import main
-main.WORKER = "import sys; sys.dont_write_bytecode = True; " + main.WORKER
-resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
+# in the worker, once Python has started: the limit must not cut short what Python itself keeps of packages
+limit = "import resource, sys; sys.dont_write_bytecode = True; resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500)); "
+main.WORKER = limit + main.WORKER
 sys.exit(main.main())
 """
 

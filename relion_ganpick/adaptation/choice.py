@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from relion_ganpick.adaptation.fine_tune import adapt
@@ -29,6 +28,7 @@ from relion_ganpick.adaptation.options import (
     write_decision,
 )
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.faults import hits_all, in_words, out_of_memory
 from relion_ganpick.core.micrograph import read_micrograph
 from relion_ganpick.model.card import Card
 from relion_ganpick.model.weights import Model, load_model, save_model
@@ -72,8 +72,10 @@ def prepared_pictures(picker: Picker, tasks: Iterable[Task], level: int = loggin
             yield picker.prepare(read_micrograph(task.path, task.pixel_size)).picture
         except GanpickError as error:
             log.log(level, "%s", error)
-        except (OSError, ValueError, MemoryError) as error:
-            log.log(level, "%s: cannot be read (%s)", task.path, error or type(error).__name__)
+        except Exception as error:
+            if hits_all(error):
+                raise
+            log.log(level, "%s: cannot be used (%s)", task.path, in_words(error))
 
 
 def check_adaptable(card: Card) -> None:
@@ -159,7 +161,7 @@ def choose_model(picker: Picker, job_micrographs: JobMicrographs, options: Adapt
         outcome = _decide(picker, pictures, options, folder)
         lasting = outcome.outcome != IMPOSSIBLE or len(pictures) == len(names)
     except (MemoryError, RuntimeError) as error:
-        if not _no_memory(error):
+        if not out_of_memory(error):
             raise
         advice = "Give the job more memory or a smaller `adapt_most` and press Continue, or leave out `adapt`"
         outcome, lasting = _impossible(picker, "there is not enough memory", advice), False
@@ -189,11 +191,6 @@ def _decide(picker: Picker, pictures: Iterable[Image], options: AdaptOptions, fo
 
 def _impossible(picker: Picker, reason: str, advice: str) -> Decision:
     return Decision(IMPOSSIBLE, f"not adapted: {reason}; model {picker.model.card.name} picks instead. {advice}", {})
-
-
-def _no_memory(error: Exception) -> bool:
-    """Tell whether an allocation failed: of Python, of the GPU, or of torch on the CPU, which has no class for it."""
-    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)
 
 
 def _as_decided(decision: Decision, original: Model, folder: Path) -> Model | None:

@@ -214,6 +214,8 @@ class RunSettings:
         Number of threads.
     overlays
         Number of pictures of picked micrographs to write.
+    max_failed
+        Largest share of the micrographs that may fail, in [0, 1]; a run with more ends as failed, and keeps what it has done.
     """
 
     angpix: float | None = option(
@@ -223,6 +225,12 @@ class RunSettings:
     gpu: str | None = option(None, "GPU", "number of the GPU to use, such as 0", str, "main")
     j: int = option(1, "Threads", "number of threads", int, "main")
     overlays: int = option(8, "Overlays", "number of pictures of micrographs with circles at the picks", int)
+    max_failed: float = option(
+        0.5,
+        "Largest share of failures",
+        "if more than this share of the micrographs cannot be used, the job ends as failed; what was picked is kept",
+        float,
+    )
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -236,6 +244,8 @@ class RunSettings:
             raise GanpickError(f"`j` {self.j}: at least one thread is needed")
         if self.overlays < 0:
             raise GanpickError(f"`overlays` {self.overlays}: give 0 or a positive number of pictures")
+        if not 0 <= self.max_failed <= 1:
+            raise GanpickError(f"`max_failed` {self.max_failed:g}: give a share between 0 and 1, such as 0.5")
         if self.gpu is not None and not re.fullmatch(r"\s*\d+\s*", self.gpu):
             raise GanpickError(f"`gpu` {self.gpu}: give the number of one GPU, such as 0")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.faults import hits_all, in_words
 from relion_ganpick.core.micrograph import read_micrograph
 from relion_ganpick.core.settings import PickRequest, PickSettings
 from relion_ganpick.picking.diameter import GIVE_A_NUMBER, assumed_diameters, count_sure, from_counts, make_pickers
@@ -93,8 +94,10 @@ def _estimate(request: PickRequest, tasks: Iterable[Task], device: str) -> tuple
         except GanpickError as error:
             log.info(f"diameter auto: {error}")
             continue
-        except (OSError, ValueError, MemoryError) as error:
-            log.info(f"diameter auto: {task.path}: cannot be read ({error or type(error).__name__})")
+        except Exception as error:
+            if hits_all(error):
+                raise
+            log.info(f"diameter auto: {task.path}: cannot be used ({in_words(error)})")
             continue
         names.append(task.name)
         counts.append(sure)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from relion_ganpick.core.scale import Scale, working_scale
 from relion_ganpick.core.settings import PickSettings
 from relion_ganpick.core.tiles import by_tiles
 from relion_ganpick.model.card import Card
+from relion_ganpick.picking.memory import in_halves, with_smaller
 
 Image = NDArray[np.float32]
 
@@ -29,6 +31,7 @@ SMALLEST_SIDE = 64  # working pixels: four particles; the network's deepest leve
 SMALLEST_PX = 4.0  # pixels on disk that a particle fills; with fewer there is nothing to be seen of it
 LARGEST_SIDE = 1280  # a picture of this side takes about 1 GiB in the network; larger ones go tile by tile
 TILE_CORE = 800
+SMALLER_CORES = (400, 208, 96)  # where there is no memory for more
 TILE_MARGIN = 112  # more than the network's reach, so that tiles give the marks of the whole picture
 
 
@@ -108,10 +111,15 @@ class DefaultMethod(Method):
         return (-picture if settings.contrast == "bright" else picture), scale
 
     def mark(self, network: Callable[[Image], Image], pictures: Sequence[Image]) -> list[Image]:
-        """Mark pictures together; those larger than 1280 pixels tile by tile."""
+        """Mark pictures together, those larger than 1280 pixels tile by tile; where memory ends, fewer, and smaller tiles."""
         if max(pictures[0].shape) <= LARGEST_SIDE:
-            return list(network(np.stack(pictures)))
-        return [by_tiles(each, lambda tile: network(tile[None])[0], TILE_CORE, TILE_MARGIN) for each in pictures]
+            return in_halves(network, pictures, lambda each: self._by_tiles(network, each, SMALLER_CORES))
+        return [self._by_tiles(network, each, (TILE_CORE, *SMALLER_CORES)) for each in pictures]
+
+    def _by_tiles(self, network: Callable[[Image], Image], picture: Image, cores: Sequence[int]) -> Image:
+        """Mark one picture tile by tile, by the largest tiles for which there is memory."""
+        ways = [partial(by_tiles, picture, lambda tile: network(tile[None])[0], core, TILE_MARGIN) for core in cores]
+        return with_smaller(ways)
 
     def particle_px(self, settings: PickSettings, coarser: float, pixel_size: float) -> float:
         """Give that of the working scale."""
@@ -135,8 +143,8 @@ class PaperMethod(Method):
         return as_input(preprocess(-inside if settings.contrast == "bright" else inside)), scale
 
     def mark(self, network: Callable[[Image], Image], pictures: Sequence[Image]) -> list[Image]:
-        """Mark pictures together."""
-        return list(network(np.stack(pictures)))
+        """Mark pictures together; where memory ends, fewer: this network sees a micrograph whole or not at all."""
+        return in_halves(network, pictures)
 
     def particle_px(self, settings: PickSettings, coarser: float, pixel_size: float) -> float:
         """Diameter at the scale of the more reduced side."""

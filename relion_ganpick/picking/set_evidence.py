@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.faults import hits_all
 from relion_ganpick.core.micrograph import read_micrograph
 from relion_ganpick.evidence.record import EVIDENCE_FILE, Evidence, read_evidence, write_evidence
 from relion_ganpick.evidence.view import View
@@ -134,7 +134,9 @@ def _looked_at(picker: Picker, tasks: Iterable[Task]) -> Iterator[_Small]:
         try:
             prepared = picker.prepare(read_micrograph(task.path, task.pixel_size))
             view = picker.view(prepared)
-        except (GanpickError, OSError, ValueError, MemoryError):
+        except Exception as error:
+            if hits_all(error):
+                raise
             continue
         n_used += 1
         layers = np.stack([view.picture, view.marker, view.smooth, view.contamination]).astype(np.float16)

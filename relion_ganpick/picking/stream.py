@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.faults import hits_all, in_words, out_of_memory
 from relion_ganpick.core.frame import ImageArea
 from relion_ganpick.core.micrograph import read_header, read_micrograph
 from relion_ganpick.core.picks import Picks
@@ -104,31 +105,50 @@ def stream(tasks: Iterable[Task], picker: Picker, threads: int = 1) -> Iterator[
 def _prepare(task: Task, picker: Picker, budget: _Budget) -> Result | tuple[Prepared, Result]:
     """Read and scale one micrograph; what is kept of it is small."""
     try:
-        began = time.perf_counter()
-        shape, _ = read_header(task.path)
-        with budget.reserve(8 * shape[0] * shape[1]):
-            micrograph = read_micrograph(task.path, task.pixel_size)
-            read = time.perf_counter()
-            prepared = picker.prepare(micrograph)
-        seconds = {"read": read - began, "scale": time.perf_counter() - read}
-        warning = _pixel_size_warning(task, micrograph.header_pixel_size)
-        return prepared, Result(task, Picks.none(), None, warning, shape, prepared.area, seconds)
-    except GanpickError as error:
-        return Result(task, None, str(error))
-    except (OSError, ValueError, MemoryError) as error:
-        return Result(task, None, f"{task.path}: cannot be read ({error or type(error).__name__})")
+        try:
+            shape, _ = read_header(task.path)
+            return _read(task, picker, budget, 8 * shape[0] * shape[1])
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+        return _read(task, picker, budget, BYTES_IN_FLIGHT)  # again, alone
+    except Exception as error:
+        return _failed(task, error)
+
+
+def _read(task: Task, picker: Picker, budget: _Budget, wanted: int) -> tuple[Prepared, Result]:
+    began = time.perf_counter()
+    with budget.reserve(wanted):
+        micrograph = read_micrograph(task.path, task.pixel_size)
+        read = time.perf_counter()
+        prepared = picker.prepare(micrograph)
+    seconds = {"read": read - began, "scale": time.perf_counter() - read}
+    warning = _pixel_size_warning(task, micrograph.header_pixel_size)
+    return prepared, Result(task, Picks.none(), None, warning, prepared.shape, prepared.area, seconds)
 
 
 def _finish(half_done: Result | tuple[Prepared, Result], picker: Picker) -> Result:
     if isinstance(half_done, Result):
         return half_done
     prepared, result = half_done
-    began = time.perf_counter()
-    marked = picker.mark(prepared.picture)
-    network = time.perf_counter()
-    picks = picker.locate(prepared, marked)
+    try:
+        began = time.perf_counter()
+        marked = picker.mark(prepared.picture)
+        network = time.perf_counter()
+        picks = picker.locate(prepared, marked)
+    except Exception as error:
+        return _failed(result.task, error)
     seconds = result.seconds | {"network": network - began, "localise": time.perf_counter() - network}
     return Result(result.task, picks, None, result.warning, result.shape, result.area, seconds)
+
+
+def _failed(task: Task, error: Exception) -> Result:
+    """Make a result of what went wrong with one micrograph; what must hit all others too is raised again."""
+    if hits_all(error):
+        raise error
+    if isinstance(error, GanpickError):
+        return Result(task, None, str(error))
+    return Result(task, None, f"{task.path}: cannot be picked ({in_words(error)})")
 
 
 def _pixel_size_warning(task: Task, in_file: float | None) -> str | None:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.faults import hits_all
 from relion_ganpick.core.files import write_atomic
 from relion_ganpick.core.micrograph import Micrograph, read_micrograph
 from relion_ganpick.picking.auto_diameter import MOST_LOOKED_AT, MOST_TRIED
@@ -225,8 +226,9 @@ def _looked_at(picker: Picker, tasks: Iterable[Task], assumed: Values) -> Iterat
     for task in tasks:
         try:
             yield task.name, expected_particles(picker, read_micrograph(task.path, task.pixel_size), assumed)
-        except (GanpickError, OSError, ValueError, MemoryError):
-            continue
+        except Exception as error:  # picking has a line for it
+            if hits_all(error):
+                raise
 
 
 def _read_record(path: Path, facts: dict[str, Any]) -> float | None:

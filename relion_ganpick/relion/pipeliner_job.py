@@ -41,7 +41,7 @@ COMMAND = "relion_ganpick"
 THREADS = "j"
 GROUPS = {"main": "Main", "advanced": "Advanced options"}
 # What finished micrographs need not be picked again for; everything else would make another job of it.
-EDITABLE_ON_CONTINUE = ("threshold", "device", "gpu", "overlays")
+EDITABLE_ON_CONTINUE = ("threshold", "device", "gpu", "overlays", "max_failed")
 SCORE_BINS = 50
 KINDS: dict[type, Any] = {float: FloatJobOption, int: IntJobOption, str: StringJobOption, bool: BooleanJobOption}
 

@@ -73,7 +73,7 @@ class JobResults:
     def failed(self, index: int, reason: str) -> str:
         """Take back picks of other settings, or of what the file was before; a file that has gone may come back."""
         path = self._pick_file(index)
-        if self._fingerprints.pop(index) and inspect_picks(path).state is State.OURS:
+        if self._fingerprints.pop(index, None) and inspect_picks(path).state is State.OURS:
             path.unlink()
         return reason
 

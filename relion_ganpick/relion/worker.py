@@ -11,6 +11,7 @@ from typing import Any
 
 from relion_ganpick.adaptation.options import AdaptOptions
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.faults import hits_all, in_words, out_of_memory
 from relion_ganpick.core.settings import PickRequest, RunSettings
 from relion_ganpick.formats.micrographs_star import MicrographEntry
 from relion_ganpick.picking.picker import Picker
@@ -67,7 +68,10 @@ def work(plan: dict[str, Any]) -> int:
     except OSError as error:
         where = error.filename or plan["output"]
         terminal.complain(f"{PROGRAM}: {where}: {error.strerror}; what is finished is kept; press Continue to go on")
-    except Exception:
+    except Exception as error:
+        if hits_all(error) or out_of_memory(error):
+            terminal.complain(f"{PROGRAM}: {in_words(error)}; what is finished is kept; press Continue to go on")
+            return status
         terminal.complain(traceback.format_exc())
         terminal.complain(f"{PROGRAM}: unexpected error; please report it with the lines above")
     return status

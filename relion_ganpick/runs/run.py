@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.faults import hits_all, in_words
 from relion_ganpick.core.micrograph import read_micrograph
-from relion_ganpick.core.picks import counts_above
+from relion_ganpick.core.picks import Picks, counts_above
 from relion_ganpick.core.settings import RunSettings
 from relion_ganpick.picking.picker import Picker
 from relion_ganpick.picking.stream import Result, Task, stream
 from relion_ganpick.report.overlays import which_overlays, write_overlay
 from relion_ganpick.report.summary import Summary
+from relion_ganpick.runs.repeated import Repeated
 from relion_ganpick.runs.results import Finished, Results
 from relion_ganpick.runs.source import Missing, Source
 
@@ -48,7 +51,7 @@ class Run:
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.source, self.picker, self.results, self.how, self.progress = source, picker, results, how, progress
-        self.summary = Summary()
+        self.summary, self._warnings = Summary(), Repeated()
         self._drawn = set(which_overlays(len(source), how.overlays))
         self._waiting: deque[tuple[int, Outcome | None]] = deque()
         self._tasks: dict[int, Task] = {}
@@ -63,16 +66,22 @@ class Run:
         Raises
         ------
         GanpickError
-            If no micrograph could be used.
+            If no micrograph could be used, or more failed than may; what was done is kept.
         """
         for result in stream(self._to_pick(), self.picker, self.how.j):
             index, _ = self._waiting.popleft()
             self._file(index, result)
             self._file_settled()
+        self._warnings.end()
         for line in self.summary.lines(self.picker.threshold, self.picker.model.card.name):
             log.info(line)
         if not self.summary.micrographs:
             raise GanpickError("no micrograph could be used: the lines above say why")
+        if self.summary.failures > self.how.max_failed * self._done:
+            raise GanpickError(
+                f"{self.summary.failures} of {self._done} micrographs could not be used, more than `max_failed` "
+                f"{self.how.max_failed:g} allows: the lines above say why; what was picked is kept"
+            )
         if not self.summary.picks:
             log.warning("there are no picks at all: check `diameter`, the pixel size, `contrast` and `threshold`")
         return self.summary
@@ -89,11 +98,18 @@ class Run:
 
     def _unfinished(self) -> Iterator[int]:
         for index in range(len(self.source)):
-            finished = self.results.finished(index)
-            if finished is None:
+            found = self._known(index)
+            if found is None:
                 yield index
             else:
-                self._settle(index, finished)
+                self._settle(index, found)
+
+    def _known(self, index: int) -> Finished | Missing | None:
+        """Tell what is known of a micrograph before it is read; None if it must be picked."""
+        try:
+            return self.results.finished(index)
+        except Exception as error:
+            return Missing(self._line(index, error))
 
     def _settle(self, index: int, outcome: Outcome) -> None:
         """File what needs no network, in its turn."""
@@ -115,7 +131,7 @@ class Run:
         else:
             problem = self._kept(index, outcome)
             if problem:
-                log.error(self.results.failed(index, problem))
+                self._say_failure(index, problem)
                 self.summary.add_failure()
                 self._close(index)
                 return
@@ -128,17 +144,34 @@ class Run:
         if isinstance(outcome, Missing):
             return outcome.reason
         if outcome.warning:
-            log.warning(outcome.warning)
+            self._warnings.warn(outcome.warning, self.source.name(index), str(outcome.task.path))
         if outcome.picks is None:
             return outcome.error or f"{self.source.name(index)}: failed"
-        problem = self.results.refuse(index, outcome)
-        if problem:
-            return problem
-        picks = outcome.picks.above(self.picker.threshold)
-        self.results.keep(index, outcome, picks)
+        try:
+            problem = self.results.refuse(index, outcome)
+            if problem:
+                return problem
+            picks = outcome.picks.above(self.picker.threshold)
+            self.results.keep(index, outcome, picks)
+        except Exception as error:
+            return self._line(index, error)
         self.summary.add(len(picks), counts_above(outcome.picks.score))
         self._say(index, len(picks), f" ({sum(outcome.seconds.values()):.2f} s)")
         return None
+
+    def _say_failure(self, index: int, problem: str) -> None:
+        try:
+            problem = self.results.failed(index, problem)
+        except Exception as error:
+            also = self._line(index, error)
+            problem = problem if also == problem else f"{problem}; {also}"
+        log.error("%s", " ".join(problem.split()))
+
+    def _line(self, index: int, error: Exception) -> str:
+        """Say in one line what went wrong with a micrograph; what must hit all others too is raised again."""
+        if hits_all(error):
+            raise error
+        return str(error) if isinstance(error, GanpickError) else f"{self.source.name(index)}: {in_words(error)}"
 
     def _say(self, index: int, n_picks: int, note: str) -> None:
         total = len(self.source)
@@ -155,21 +188,21 @@ class Run:
 
     def _draw(self, index: int) -> None:
         """Draw a micrograph with its picks; no run fails for a picture."""
-        wanted = self.results.picture(index)
-        if wanted is None:
-            return
-        path, picks = wanted
         fetched = index not in self._tasks
         try:
-            task = next(self.source.fetch([index]))[1] if fetched else self._tasks[index]
-            if isinstance(task, Missing):
-                return
-            micrograph = read_micrograph(task.path, task.pixel_size)
-            settings = self.picker.settings
-            pixels = -micrograph.pixels if settings.contrast == "bright" else micrograph.pixels
-            write_overlay(pixels, picks, settings.diameter / (micrograph.pixel_size or 1.0), path)
-        except (GanpickError, OSError, ValueError, MemoryError) as error:
-            log.warning(f"{error}; the picks are not affected")
+            wanted = self.results.picture(index)
+            task = None if wanted is None else next(self.source.fetch([index]))[1] if fetched else self._tasks[index]
+            if wanted is not None and isinstance(task, Task):
+                self._draw_into(task, wanted[1], wanted[0])
+        except Exception as error:
+            text = str(error) if isinstance(error, GanpickError) else f"{self.source.name(index)}: {in_words(error)}"
+            self._warnings.warn(f"{text}; the picks are not affected", self.source.name(index))
         finally:
             if fetched:
                 self.source.release(index)
+
+    def _draw_into(self, task: Task, picks: Picks, path: Path) -> None:
+        micrograph = read_micrograph(task.path, task.pixel_size)
+        settings = self.picker.settings
+        pixels = -micrograph.pixels if settings.contrast == "bright" else micrograph.pixels
+        write_overlay(pixels, picks, settings.diameter / (micrograph.pixel_size or 1.0), path)
