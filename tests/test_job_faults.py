@@ -128,8 +128,12 @@ def test_more_failures_than_may_be_fail_the_job_and_keep_what_is_done(tmp_path: 
         ("relion_ganpick.picking.picker.Picker.mark", RuntimeError("a tensor\nof\npages"), "cannot be picked (a tensor)"),
         ("relion_ganpick.picking.picker.Picker.mark", RuntimeError("CUDA out of memory."), "no memory (CUDA out of memory.)"),
         ("relion_ganpick.picking.picker.Picker.locate", IndexError("nobody thought of it"), "unexpected IndexError in test_job_"),
-        ("relion_ganpick.relion.results.write_picks", PermissionError(13, "Permission denied", "y"), "mic01.mrc: y: Permission"),
-        ("relion_ganpick.relion.results.write_picks", KeyError("k"), "Micrographs/mic01.mrc: unexpected KeyError in"),
+        (
+            "relion_ganpick.relion.results.write_picks",
+            PermissionError(13, "Permission denied", "y"),
+            "cannot be kept (y: Permission denied)",
+        ),
+        ("relion_ganpick.relion.results.write_picks", KeyError("k"), "its picks cannot be kept (unexpected KeyError in"),
     ],
 )
 def test_whatever_goes_wrong_with_one_micrograph_costs_one_line(
@@ -378,7 +382,7 @@ def test_folder_in_a_coordinate_files_place_costs_this_micrograph(tmp_path: Path
     (project / JOB / "Micrographs/mic01_autopick.star/x").mkdir(parents=True)
     ended = run_here(project, *job_words())
     assert (ended.status, markers(project)) == (0, SUCCEEDED)
-    assert ended.err == f"Micrographs/mic01.mrc: {JOB}Micrographs/mic01_autopick.star: Is a directory\n"
+    assert ended.err == f"Micrographs/mic01.mrc: cannot be used ({JOB}Micrographs/mic01_autopick.star: Is a directory)\n"
     assert [name for name, _ in listed(project)] == ["Micrographs/mic00.mrc", "Micrographs/mic02.mrc"]
 
 
@@ -399,7 +403,7 @@ def test_file_size_limit_fails_the_job_without_half_files(tmp_path: Path) -> Non
     project = make_project(tmp_path, 2)
     ended = run_job(project, *job_words(), program=LIMITED)
     assert (ended.status != 0, markers(project)) == (True, FAILED)
-    assert "File too large; what is finished is kept" in ended.err
+    assert "Micrographs/mic00.mrc: its picks cannot be kept (File too large)" in ended.err
     assert "Traceback" not in ended.err
     assert states(project) == {}
     assert not list((project / JOB).rglob(".ganpick-tmp-*"))

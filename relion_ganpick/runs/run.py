@@ -154,7 +154,7 @@ class Run:
             picks = outcome.picks.above(self.picker.threshold)
             self.results.keep(index, outcome, picks)
         except Exception as error:
-            return self._line(index, error)
+            return self._line(index, error, "its picks cannot be kept")
         self.summary.add(len(picks), counts_above(outcome.picks.score))
         self._say(index, len(picks), f" ({sum(outcome.seconds.values()):.2f} s)")
         return None
@@ -167,11 +167,11 @@ class Run:
             problem = problem if also == problem else f"{problem}; {also}"
         log.error("%s", " ".join(problem.split()))
 
-    def _line(self, index: int, error: Exception) -> str:
+    def _line(self, index: int, error: Exception, what: str = "cannot be used") -> str:
         """Say in one line what went wrong with a micrograph; what must hit all others too is raised again."""
         if hits_all(error):
             raise error
-        return str(error) if isinstance(error, GanpickError) else f"{self.source.name(index)}: {in_words(error)}"
+        return str(error) if isinstance(error, GanpickError) else f"{self.source.name(index)}: {what} ({in_words(error)})"
 
     def _say(self, index: int, n_picks: int, note: str) -> None:
         total = len(self.source)
