@@ -19,6 +19,7 @@ import mrcfile
 import numpy as np
 import pytest
 import starfile
+from machine import patience
 from numpy.typing import NDArray
 
 import relion_ganpick
@@ -122,9 +123,9 @@ def started_job(project: Path, words: Sequence[str], program: str = PROGRAM) -> 
         process.wait()
 
 
-def end_of(process: subprocess.Popen[bytes], project: Path, timeout: float = 120) -> Ended:
+def end_of(process: subprocess.Popen[bytes], project: Path, seconds: float = 120) -> Ended:
     """Wait for a job and read its logs."""
-    return Ended(process.wait(timeout), log(project, "run.out"), log(project, "run.err"))
+    return Ended(process.wait(patience(seconds)), log(project, "run.out"), log(project, "run.err"))
 
 
 def run_job(project: Path, *words: str, program: str = PROGRAM) -> Ended:
@@ -194,11 +195,12 @@ def times(project: Path) -> dict[str, int]:
     return {path.relative_to(job).as_posix(): path.stat().st_mtime_ns for path in sorted(job.rglob("*")) if path.is_file()}
 
 
-def wait_for(condition: Callable[[], bool], what: str, timeout: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
     """Wait until something becomes true."""
-    deadline = time.monotonic() + timeout
+    allowed = patience(seconds)
+    deadline = time.monotonic() + allowed
     while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout:g} s for {what}"
+        assert time.monotonic() < deadline, f"waited {allowed:.0f} s for {what}"
         time.sleep(0.005)
 
 

@@ -31,6 +31,7 @@ from job_project import (
     states,
     wait_for,
 )
+from machine import patience
 
 from relion_ganpick.formats.pick_files import State, inspect_picks
 from relion_ganpick.relion.markers import ABORT_NOW, SUCCESS
@@ -65,7 +66,7 @@ class Observer:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._over.wait(0.005):
+        while not self._over.wait(0.02):
             self._look()
 
     def _look(self) -> None:
@@ -148,7 +149,7 @@ def interrupt(project: Path, kill: Kill, random_numbers: random.Random) -> None:
             time.sleep(random_numbers.uniform(0.1, 1.0))
         time.sleep(random_numbers.uniform(0, 0.03))
         kill(project, process)
-        process.wait(10)
+        process.wait(patience(10))
 
 
 @pytest.mark.parametrize("kind", KILLS)

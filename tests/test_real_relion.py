@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from machine import patience
 from relion_project import (
     ABORTED,
     DIAMETER,
@@ -47,7 +48,7 @@ MICROGRAPHS: dict[str, tuple[tuple[int, int], Callable[[Path, Image], None]]] = 
     "picture.tif": ((256, 384), write_tiff),
 }
 MANY = 40
-ABORT_SECONDS = 4.0  # 2 are promised, on a machine that has nothing else to do
+ABORT_SECONDS = 2.0  # on a machine that has nothing else to do
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def aborted(pipeliner: None, tmp_path_factory: pytest.TempPathFactory) -> Aborte
         seconds = wait_for((project.path / job / "RELION_JOB_EXIT_ABORTED").exists)
         project.pipeliner("--check_job_completion")
         status = project.status(job)
-        wait_for(lambda: run.poll() is not None, 30)
+        wait_for(lambda: run.poll() is not None, 120)
     finally:
         run.kill()
         run.wait()
@@ -218,7 +219,7 @@ def test_failure_shows_as_failed_and_says_why(picked: Picked, parameters: dict[s
 
 
 def test_abort_takes_effect_within_seconds(aborted: Aborted) -> None:
-    assert aborted.seconds < ABORT_SECONDS
+    assert aborted.seconds < patience(ABORT_SECONDS)
     assert aborted.markers == ["RELION_JOB_EXIT_ABORTED"]
     assert aborted.status == ABORTED
 

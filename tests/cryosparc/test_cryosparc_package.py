@@ -23,7 +23,7 @@ def run_script(script: Path, *words: str, cwd: Path, **changes: str) -> subproce
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "GANPICK"))}
     environment = {**kept, "GANPICK_PYTHON": sys.executable, **changes}
     return subprocess.run(
-        [str(script), *words], cwd=cwd, env=environment, capture_output=True, text=True, timeout=60, check=False
+        [str(script), *words], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
 
 
@@ -78,7 +78,7 @@ def test_missing_client_names_the_command_that_installs_it(tmp_path: Path) -> No
     )
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 1
     assert "cryosparc-tools is not installed: python -m pip install 'cryosparc-tools~=5.0.0'" in done.stderr
@@ -93,7 +93,7 @@ def test_runs_and_faults_with_the_client_4_7() -> None:
     environment = {name: value for name, value in os.environ.items() if name != PYTHON_47} | {"PYTHONPATH": str(CHECKOUT)}
     done = subprocess.run(
         [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(CHECKOUT / "tests" / "cryosparc")],
-        cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=1200, check=False,
+        cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=2400, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     passed = re.search(r"(\d+) passed", done.stdout)

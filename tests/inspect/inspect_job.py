@@ -17,7 +17,7 @@ from relion_ganpick.inspect.job import Facts, write_facts
 
 DIAMETER, PIXEL_SIZE, SHAPE, THRESHOLD = 180.0, 10.0, (240, 320), 0.5
 N, PER_MICROGRAPH = 8, 24
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 def particles(seed: int) -> tuple[NDArray[np.float32], Picks]:
