@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -89,3 +90,16 @@ def test_shrinking_leaves_noise_as_strong_everywhere(side: int) -> None:
         [np.mean([block.mean() for block in np.array_split(part, 10, axis=1)]) for part in np.array_split(small, 10)]
     )
     assert blocks.max() < 1.35 * blocks.min()
+
+
+@pytest.mark.parametrize(
+    ("large", "small"), [((512, 300), (131, 77)), ((400, 400), (200, 100)), ((97, 1000), (96, 640)), ((640, 64), (1, 1))]
+)
+def test_shrinking_takes_area_means(large: tuple[int, int], small: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(5).normal(1000, 30, large).astype(np.float32)
+    finer = pixels
+    if small[0] < large[0] < 1.2 * small[0]:
+        finer = cv2.resize(pixels, (2 * large[1], 2 * large[0]), interpolation=cv2.INTER_CUBIC)
+    wanted = cv2.resize(finer, (small[1], small[0]), interpolation=cv2.INTER_AREA)
+    assert np.allclose(resize(pixels, small), wanted, rtol=0, atol=1e-2)
+    assert np.allclose(resize(np.pad(pixels, 9)[9:-9, 9:-9], small), wanted, rtol=0, atol=1e-2)

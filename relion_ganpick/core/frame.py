@@ -41,19 +41,25 @@ def find_image_area(pixels: NDArray[np.float32]) -> ImageArea:
     -------
     ImageArea
     """
-    rows = pixels[:, :: max(pixels.shape[1] // SAMPLES, 1)]
-    columns = pixels[:: max(pixels.shape[0] // SAMPLES, 1)].T
-    top, bottom = _frame_depths(rows)
-    left, right = _frame_depths(columns)
+    rows = np.ascontiguousarray(pixels[:, :: max(pixels.shape[1] // SAMPLES, 1)])
+    columns = pixels[:: max(pixels.shape[0] // SAMPLES, 1)]
+    top, bottom = _frame_depths(np.abs(rows[1:] - rows[:-1]).mean(axis=1), rows.std(axis=1))
+    left, right = _frame_depths(np.abs(columns[:, 1:] - columns[:, :-1]).mean(axis=0), columns.std(axis=0))
     return ImageArea(left, top, pixels.shape[1] - right, pixels.shape[0] - bottom)
 
 
-def _frame_depths(lines: NDArray[np.float32]) -> tuple[int, int]:
-    """Depth of the frame at the beginning and at the end of (n, samples) lines."""
-    if len(lines) < 4 * SHORTEST:
+def _frame_depths(step: NDArray[np.float32], spread: NDArray[np.float32]) -> tuple[int, int]:
+    """Depth of the frame at the beginning and at the end of n lines.
+
+    Parameters
+    ----------
+    step
+        (n - 1,) mean absolute difference between each line and the next.
+    spread
+        (n,) standard deviation of each line.
+    """
+    if len(spread) < 4 * SHORTEST:
         return 0, 0
-    step = np.abs(np.diff(lines, axis=0)).mean(axis=1)
-    spread = lines.std(axis=1)
     typical_step, typical_spread = float(np.median(step)), float(np.median(spread))
     same = step < SMOOTHER * typical_step
     flat = spread < 0.1 * typical_spread

@@ -7,10 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from relion_ganpick.model.eight_bit import EightBitUNet
+
 Image = NDArray[np.float32]
 
 
-def mark(generator: nn.Module, pictures: Image, device: torch.device, dtype: torch.dtype = torch.float32) -> Image:
+def mark(generator: nn.Module | EightBitUNet, pictures: Image, device: torch.device, dtype: torch.dtype = torch.float32) -> Image:
     """Run a generator on pictures of one size; their sides are continued by reflection to what it can halve.
 
     Parameters

@@ -64,8 +64,13 @@ class UNetGenerator(nn.Module):
 
         Where contamination is likelier than not, that of a marker is 0.
         """
-        probability = torch.sigmoid(self(picture).float())
-        if self.outputs == 1:
+        return self.probabilities(self(picture), self.outputs)
+
+    @staticmethod
+    def probabilities(logits: Tensor, outputs: int) -> Tensor:
+        """Turn logits into what `mark` gives, (n, outputs, h, w) -> the same, float32."""
+        probability = torch.sigmoid(logits.float())
+        if outputs == 1:
             return probability
         marker, contamination = probability[:, :1], probability[:, 1:]
         return torch.cat([marker * (contamination < CONTAMINATED), contamination], dim=1)

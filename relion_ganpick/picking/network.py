@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 
 import numpy as np
 import torch
@@ -11,15 +12,19 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from relion_ganpick.core.device import find_device, named_loss
+from relion_ganpick.model.eight_bit import EightBitUNet, has_eight_bit
 from relion_ganpick.model.forward import mark
+from relion_ganpick.model.networks import UNetGenerator
 from relion_ganpick.model.weights import Model
 from relion_ganpick.picking.method import method_of
+
+log = logging.getLogger(__name__)
 
 Image = NDArray[np.float32]
 
 
 class MarkingNetwork:
-    """A generator with its batch normalisations folded in, in the precision that its method and the device allow.
+    """A generator with its batch normalisations folded in, in the fastest precision that its method and the device allow.
 
     Parameters
     ----------
@@ -40,12 +45,30 @@ class MarkingNetwork:
         self.device = find_device(device)
         self.dtype = self.method.precision(self.device)
         fused = _fuse(model.generator)
-        self._generator = fused.to(self.device, self.dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._bytes = _in_bytes(fused) if self.device.type == "cpu" and self.dtype is not torch.float32 else None
+        if self._bytes is not None:
+            self.dtype = torch.uint8
+        else:
+            self._generator = fused.to(self.device, self.dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, batch: Image) -> Image:
         """Mark pictures, (n, h, w) float32 -> (n, c, h, w) float32."""
+        if self._bytes is not None:
+            return mark(self._bytes, batch, self.device)
         with named_loss(self.device):
             return mark(self._generator, batch, self.device, self.dtype)
+
+
+def _in_bytes(fused: nn.Module) -> EightBitUNet | None:
+    """Make a network of bytes where the processor is fastest in them; None where that cannot be, or would not be the same."""
+    if not has_eight_bit(fused):
+        return None
+    assert isinstance(fused, UNetGenerator)
+    try:
+        return EightBitUNet(fused)
+    except (ValueError, RuntimeError, TypeError) as error:  # PyTorch's operators for bytes may change between its versions
+        log.debug(f"no network of bytes: {error}")
+        return None
 
 
 def _fuse(generator: nn.Module) -> nn.Module:
