@@ -10,6 +10,7 @@ from cryosparc_tool.console import Console
 from cryosparc_tool.options import parse
 from cryosparc_tool.server.lifecycle import StoppedError, signals_as_errors
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.threads import wait_asleep
 
 STOPPED = 130
 
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Exit status: 0 if all is well, 1 after an error, 3 for a model, 4 for a device, 5 for workers that are missing or lost, 130
     when stopped by a signal.
     """
+    wait_asleep()
     console = Console(flags=True)
     try:
         namespace = vars(parse(sys.argv[1:] if argv is None else argv))

@@ -20,6 +20,7 @@ from relion_ganpick.commands import (
     watch,
 )
 from relion_ganpick.core.errors import GanpickError, in_flags
+from relion_ganpick.core.threads import wait_asleep
 from relion_ganpick.version import __version__
 
 STOPPED = 130
@@ -52,6 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     Exit status: 0, also where no picks were found; 1 for input that cannot be used; 3 for a model, 4 for a device, 5 for workers
     that are missing or lost; 130 after Ctrl-C. Wrong usage exits with 2.
     """
+    wait_asleep()
     namespace = make_parser().parse_args(argv)
     try:
         status: int = namespace.run(namespace)

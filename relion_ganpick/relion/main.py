@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from relion_ganpick.core.errors import GanpickError, in_flags
 from relion_ganpick.core.settings import PickRequest
 from relion_ganpick.core.text import printable
+from relion_ganpick.core.threads import wait_asleep
 from relion_ganpick.relion.markers import ABORTED, FAILURE, SUCCESS, JobFolder
 from relion_ganpick.relion.options import JobOptions, find_project, find_value, make_parser, parse
 from relion_ganpick.version import __version__
@@ -63,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         _leave_foreign_environment()
+    wait_asleep()
     argv = list(sys.argv[1:] if argv is None else argv)
     output = find_value(argv, "--o")
     if output is None:
