@@ -9,7 +9,7 @@ from pathlib import Path
 # A word as RELION writes it: in double quotes where it holds blanks, with \a before quotation marks that do not end it.
 _WORD = re.compile(r'"((?:\a.|(?!"(?:[ \t]|$)).)*)"(?=[ \t]|$)|([^ \t]+)')
 # Why RELION may refuse a file in which nothing is wrong with names and pixel sizes.
-ONLY_OPTICS = ("not all necessary variables defined", "Star file is already at version", "is at version")
+ONLY_OPTICS = ("could not read optics groups table",)
 
 
 def relion_reads(path: Path, output: Path) -> list[tuple[str, float]] | str:
@@ -41,9 +41,9 @@ def _blocks(text: str) -> dict[str, list[dict[str, str]]]:
         name = lines[0].removeprefix("data_")
         columns, rows = [], []
         for line in lines[1:]:
-            if line.startswith("_") and "loop_ " in lines:
+            if "loop_ " in lines and not rows and re.fullmatch(r"_.* #\d+ ", line):
                 columns.append(line[1:].rsplit(" #", 1)[0])
-            elif line.startswith("_"):
+            elif "loop_ " not in lines:
                 label, value = _words(line)[:2]
                 rows = [(rows[0] if rows else {}) | {label[1:]: value}]
             elif line != "loop_ ":

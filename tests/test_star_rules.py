@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from relion_reader import ONLY_OPTICS, relion_reads
+from relion_reader import relion_reads
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.formats.micrographs_star import MicrographEntry, read_defocus, read_micrographs
@@ -169,9 +169,7 @@ def test_relion_reads_the_same(tmp_path: Path, layout: str) -> None:
 @pytest.mark.relion
 @pytest.mark.parametrize("layout", REFUSED)
 def test_relion_refuses_the_same(tmp_path: Path, layout: str) -> None:
-    said = relion_reads(written(tmp_path, REFUSED[layout][0]), tmp_path / "out.star")
-    assert isinstance(said, str)
-    assert not any(reason in said for reason in ONLY_OPTICS)
+    assert isinstance(relion_reads(written(tmp_path, REFUSED[layout][0]), tmp_path / "out.star"), str)
 
 
 def test_names_that_are_not_utf_8_are_read_and_come_back_as_paths(tmp_path: Path) -> None:
@@ -240,21 +238,21 @@ OTHERS = {
     ),
     "particles of 3.0": (
         OLD.replace("_rlnVoltage", "_rlnImageName"),
-        r"holds particles: give the micrographs STAR file that they were extracted from",
+        r"line 1: holds particles: give the micrographs STAR file that they were extracted from",
     ),
     "coordinates": (
         "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n1 2\n\n",
-        r"holds coordinates: give the micrographs",
+        r"line 1: holds coordinates: give the micrographs",
     ),
     "list of coordinate files": (
         "data_coordinate_files\n\nloop_\n_rlnMicrographName #1\n_rlnMicrographCoordinates #2\na.mrc a.star\n\n",
-        r"holds a list of coordinate files: give the micrographs STAR file that they were picked on",
+        r"line 1: holds a list of coordinate files: give the micrographs STAR file that they were picked on",
     ),
     "movies": (
         OPTICS + TWO.replace("micrographs", "movies").replace("MicrographName", "MicrographMovieName"),
         r"holds movies; run",
     ),
-    "tilt series": ("data_global\n\nloop_\n_rlnTomoName #1\n_rlnMicrographName #2\nTS a.mrc\n\n", r"holds tilt series"),
+    "tilt series": ("data_global\n\nloop_\n_rlnTomoName #1\n_rlnMicrographName #2\nTS a.mrc\n\n", r"line 1: holds tilt series"),
 }
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import starfile
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
+from relion_ganpick.formats.star_frames import read_frames
 
 Points = NDArray[np.float64]
 
@@ -182,11 +182,9 @@ def _from_list(table: Any, path: Path) -> Iterator[tuple[str, Coordinates]]:
 
 
 def _star_tables(path: Path, needed: str | None = None) -> list[Any]:
-    try:
-        blocks = starfile.read(path, always_dict=True)
-    except (ValueError, IndexError, KeyError, OSError) as error:
-        raise GanpickError(f"{path}: not a STAR file that can be read ({error})") from error
-    tables = [block if isinstance(block, pd.DataFrame) else pd.DataFrame([block]) for block in blocks.values()]
+    if path.stat().st_size == 0 and needed == X:  # RELION's Display leaves this where all picks were deleted
+        return [pd.DataFrame({name: np.empty(0) for name in (X, Y)})]
+    tables = read_frames(path)
     if needed is not None and not any(needed in table for table in tables):
         raise GanpickError(f"{path}: has no column {needed}")
     return tables

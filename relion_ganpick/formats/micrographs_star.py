@@ -26,6 +26,7 @@ OTHER_KINDS = {
     "rlnTomoName": "tilt series: only single micrographs can be picked",
     "rlnTomoNominalStageTiltAngle": "a tilt series: only single micrographs can be picked",
 }
+FIRST_WITH_OPTICS = 30001
 MOVIES = "rlnMicrographMovieName"
 
 
@@ -70,7 +71,10 @@ def read_micrographs(path: Path, angpix: float | None = None) -> list[Micrograph
     file = _open(path)
     table = _micrographs_table(file)
     _warn(file, table)
-    sizes = _pixel_sizes(table, file.table("optics"))
+    optics = file.table("optics")
+    if optics is None and file.version() >= FIRST_WITH_OPTICS:
+        raise _without_optics(file)
+    sizes = _pixel_sizes(table, optics)
     entries: dict[str, MicrographEntry] = {}
     for name, size, line in zip(table.words(NAME), sizes, table.lines, strict=True):
         if not name:
@@ -115,15 +119,16 @@ def _micrographs_table(file: StarFile) -> Table:
     """Find the table that RELION would read: the block of micrographs; without an optics table (RELION 3.0) the first block."""
     path = file.path
     table = file.table("micrographs")
-    if table is None and file.table("optics") is None:
-        table = file.table("")
+    if file.table("optics") is None:
+        first = file.table("")
+        table = first if first is not None and (NAME in first or table is None) else table
     if table is None:
         raise _without_micrographs(file)
     if MOVIES in table and NAME not in table:
         raise GanpickError(f"{path}: holds movies; run motion correction and give its corrected_micrographs.star")
     for column, what in OTHER_KINDS.items():
         if column in table:
-            raise GanpickError(f"{path}: holds {what}")
+            raise GanpickError(f"{path}: line {table.line}: holds {what}")
     if NAME not in table:
         raise _without_micrographs(file)
     if not len(table):
@@ -154,6 +159,20 @@ def _without_micrographs(file: StarFile) -> GanpickError:
                 return GanpickError(f"{path}: line {line}: holds {what}")
     names = ", ".join(printable(name) or "data_" for name, _ in blocks) or "none"
     return GanpickError(f"{path}: no column _{NAME} in its blocks ({names}); give a micrographs STAR file")
+
+
+def _without_optics(file: StarFile) -> GanpickError:
+    for name, line in file.blocks():
+        if name.split()[:1] == ["optics"]:
+            rest = printable(name.removeprefix("optics").strip()) or "a tab"
+            return GanpickError(
+                f"{file.path}: line {line}: RELION takes what stands behind data_optics ({rest}) for a part of the block's name; "
+                "delete it"
+            )
+    return GanpickError(
+        f"{file.path}: has no optics table (data_optics), without which RELION reads no file of this version; "
+        "give the file as the job before has written it, or delete its lines with '# version'"
+    )
 
 
 def _warn(file: StarFile, table: Table) -> None:

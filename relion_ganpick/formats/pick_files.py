@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from enum import Enum
@@ -16,11 +17,16 @@ import starfile
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import write_atomic
 from relion_ganpick.core.picks import THRESHOLDS, Picks, counts_above
+from relion_ganpick.formats.star import Table, read_star
+from relion_ganpick.formats.star_frames import as_frame
 from relion_ganpick.version import __version__
 
 DIGITS = 16
 COLUMNS = ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", "rlnClassNumber", "rlnAnglePsi")
 SELECTION, BY_HAND_SELECTION, UNKNOWN = "rlnParticleSelectionType", 2, -999
+_PREAMBLE = "\n# version 30001\n# relion_ganpick "
+END = b"\n\n"
+EMPTIED = "is empty, as RELION's Display leaves it where all picks were deleted"
 _STAMP = re.compile(
     rf"^# relion_ganpick \S+ settings ([0-9a-f]{{{DIGITS}}}) rows ([0-9a-f]{{{DIGITS}}}) picks (\d+) above ([\d,]+)$",
     re.MULTILINE,
@@ -28,11 +34,17 @@ _STAMP = re.compile(
 
 
 class State(Enum):
-    """What became of a coordinate file since we wrote it."""
+    """What became of a coordinate file since we wrote it.
+
+    DAMAGED is a file of ours that was cut off or overwritten with NUL bytes, as a crash does and nobody by hand. UNREADABLE is
+    one that somebody may have made, but in which no picks can be read.
+    """
 
     MISSING = "missing"
     OURS = "ours"
+    DAMAGED = "damaged"
     EDITED = "edited"
+    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True)
@@ -49,12 +61,15 @@ class FileState:
         Number of picks.
     above
         How many scored picks survive at 0.1, 0.2 ... 0.9.
+    reason
+        What is wrong or odd about the file; empty if nothing is.
     """
 
     state: State
     settings: str = ""
     n_picks: int = 0
     above: tuple[int, ...] = (0,) * len(THRESHOLDS)
+    reason: str = ""
 
 
 def digest(text: str) -> str:
@@ -106,13 +121,20 @@ def write_picks(path: Path, picks: Picks, settings: str = "", scored: Picks | No
 def inspect_picks(path: Path) -> FileState:
     """Tell whether a coordinate file is there, and whether it is still as we wrote it."""
     try:
-        text = path.read_bytes().decode(errors="replace")
+        data = path.read_bytes()
     except FileNotFoundError:
         return FileState(State.MISSING)
+    except OSError as error:
+        return FileState(State.UNREADABLE, reason=f"cannot be read ({error.strerror})")
+    text = data.decode(errors="replace")
     stamp = _STAMP.search(text)
-    if stamp is None or digest(text[stamp.end() + 2 :]) != stamp[2]:
-        return _edited(path)
-    return FileState(State.OURS, stamp[1], int(stamp[3]), tuple(map(int, stamp[4].split(","))))
+    if stamp is not None and digest(text[stamp.end() + 2 :]) == stamp[2]:
+        return FileState(State.OURS, stamp[1], int(stamp[3]), tuple(map(int, stamp[4].split(","))))
+    if not data:
+        return FileState(State.EDITED, reason=EMPTIED)
+    if _is_cut_off(text, stamp):
+        return FileState(State.DAMAGED, reason="is cut off, as a crash leaves it")
+    return _edited(path)
 
 
 def write_edited(path: Path, picks: Picks) -> None:
@@ -129,7 +151,7 @@ def write_edited(path: Path, picks: Picks) -> None:
     picks
         What to write, in whole pixels.
     """
-    before = _table(path)
+    before = _frame(path)
     columns = list(before.columns) if before is not None else list(COLUMNS)
     rows: dict[tuple[int, int], dict[str, Any]] = {}
     if before is not None:
@@ -138,7 +160,7 @@ def write_edited(path: Path, picks: Picks) -> None:
     written = []
     for x, y, score in zip(picks.x, picks.y, picks.score, strict=True):
         known = rows.get((round(float(x)), round(float(y))))
-        if known is None or (score < 0) != (float(known.get(COLUMNS[2], -1)) < 0):
+        if known is None or (COLUMNS[2] in columns and (score < 0) != (float(known[COLUMNS[2]]) < 0)):
             known = _row(columns, float(x), float(y), float(score))
         if SELECTION in columns and not 1 <= int(float(known[SELECTION])) <= 6:
             known = known | {SELECTION: BY_HAND_SELECTION}
@@ -151,44 +173,72 @@ def write_edited(path: Path, picks: Picks) -> None:
 
 
 def read_picks(path: Path) -> Picks:
-    """Read a coordinate STAR file of any program.
+    """Read a coordinate STAR file of any program; an empty file holds no picks, as RELION's Display writes that.
 
     Raises
     ------
     GanpickError
-        If it holds no coordinates.
+        If it holds no coordinates, or something that is no number; the message names the line.
     """
+    table = _table(path)
+    if table is None:
+        return Picks.none()
+    x, y = table.numbers(COLUMNS[0]), table.numbers(COLUMNS[1])
+    score = table.numbers(COLUMNS[2]) if COLUMNS[2] in table else [1.0] * len(x)
+    return Picks(*(np.array(values, np.float64) for values in (x, y, score)))
+
+
+def can_be_read(path: Path) -> bool:
+    """Tell whether a coordinate file is there and holds coordinates; of those that we wrote only both ends are looked at."""
     try:
-        blocks = starfile.read(path, always_dict=True)
-    except (OSError, ValueError, IndexError) as error:
-        raise GanpickError(f"{path}: not a STAR file that can be read ({error})") from error
-    for table in blocks.values():
-        if isinstance(table, pd.DataFrame) and {"rlnCoordinateX", "rlnCoordinateY"} <= set(table.columns):
-            x, y = (pd.to_numeric(table[f"rlnCoordinate{axis}"]).to_numpy(float) for axis in "XY")
-            score = table["rlnAutopickFigureOfMerit"].to_numpy(float) if "rlnAutopickFigureOfMerit" in table else np.ones(len(x))
-            return Picks(x, y, score)
-    raise GanpickError(f"{path}: holds no columns _rlnCoordinateX and _rlnCoordinateY")
+        with path.open("rb") as file:
+            begins = file.read(len(_PREAMBLE)) == _PREAMBLE.encode()
+            file.seek(-min(len(END), path.stat().st_size), os.SEEK_END)
+            whole = begins and file.read() == END
+    except OSError:
+        return False
+    return whole or inspect_picks(path).state not in (State.MISSING, State.UNREADABLE, State.DAMAGED)
+
+
+def _is_cut_off(text: str, stamp: re.Match[str] | None) -> bool:
+    """Tell a file of ours without its end from one that a person or program has changed."""
+    if not text.strip("\0"):
+        return True
+    if stamp is None:
+        return _PREAMBLE.startswith(text) or (text.startswith(_PREAMBLE) and "loop_" not in text)
+    return "\0" in text or not text.endswith("\n") or "loop_" not in text
 
 
 def _edited(path: Path) -> FileState:
     try:
         picks = read_picks(path)
-    except GanpickError:
-        return FileState(State.EDITED)
+    except GanpickError as error:
+        return FileState(State.UNREADABLE, reason=str(error).removeprefix(f"{path}: "))
     return FileState(State.EDITED, "", len(picks), counts_above(picks.score))
 
 
-def _table(path: Path) -> pd.DataFrame | None:
-    """Read the table of coordinates of a file; None where there is none."""
+def _table(path: Path) -> Table | None:
+    """Read the table of coordinates of a file; None where the file is empty."""
     try:
-        blocks = starfile.read(path, always_dict=True)
-    except (OSError, ValueError, LookupError):
-        return None
-    for block in blocks.values():
-        table = pd.DataFrame([block]) if isinstance(block, dict) else block
-        if {"rlnCoordinateX", "rlnCoordinateY"} <= set(table.columns):
+        if not path.stat().st_size:
+            return None
+    except OSError as error:
+        raise GanpickError(f"{path}: not a STAR file that can be read ({error.strerror})") from error
+    file = read_star(path)
+    for name in ("", *dict.fromkeys(name for name, _ in file.blocks())):
+        table = file.table(name)
+        if table is not None and COLUMNS[0] in table and COLUMNS[1] in table:
             return table
-    return None
+    raise GanpickError(f"{path}: holds no columns _{COLUMNS[0]} and _{COLUMNS[1]}")
+
+
+def _frame(path: Path) -> pd.DataFrame | None:
+    """Read the table of coordinates that is to be changed; None where there is none."""
+    try:
+        table = _table(path)
+    except GanpickError:
+        return None
+    return None if table is None else as_frame(table)
 
 
 def _row(columns: list[str], x: float, y: float, score: float) -> dict[str, Any]:

@@ -159,6 +159,11 @@ class StarFile:
                 return self._list(found, start)
         return None
 
+    def tables(self) -> list[Table]:
+        """Read all blocks in their order, of each name the first."""
+        names = dict.fromkeys(name for name, _ in self.blocks())
+        return [table for table in map(self.table, names or [""]) if table is not None]
+
     def _find(self, name: str) -> int | None:
         for index, line in enumerate(self._lines):
             _, mark, rest = line.strip(" ").partition(BLOCK)

@@ -22,6 +22,7 @@ CACHE_FILE, CACHE_VERSION = ".ganpick/inspect.npz", 1
 STEPS = 10000
 """A figure of merit is kept as a whole number of these steps: the four digits that our files hold."""
 STATES = (State.MISSING, State.OURS, State.EDITED)
+SHOWN_AS = {State.DAMAGED: State.MISSING, State.UNREADABLE: State.MISSING}
 X, Y, SCORE = "_rlnCoordinateX", "_rlnCoordinateY", "_rlnAutopickFigureOfMerit"
 
 
@@ -157,7 +158,7 @@ def _read_one(job: Job, index: int) -> tuple[NDArray[np.uint16], tuple[int, int,
     merits = file[file >= 0]
     mean, lowest = (float(merits.mean()), float(merits.min())) if len(merits) else (np.nan, np.nan)
     steps = np.rint(np.clip(score, 0, 1) * STEPS).astype(np.uint16)
-    return np.sort(steps)[::-1], (STATES.index(found.state), len(file), mean, lowest)
+    return np.sort(steps)[::-1], (STATES.index(SHOWN_AS.get(found.state, found.state)), len(file), mean, lowest)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from relion_ganpick.core.files import write_atomic
+from relion_ganpick.formats.pick_files import can_be_read
 from relion_ganpick.relion.generation import NODE_NUMBER, Generation, star_text
 from relion_ganpick.relion.names import pick_file
 
@@ -31,11 +32,12 @@ def write_lists(output: str, in_mics: str, micrographs: Sequence[str], generatio
 
     Returns
     -------
-    Number of micrographs with a coordinate file. Without any, nothing is written: an empty list makes RELION's Display fail.
+    Number of micrographs with a coordinate file that RELION can read. Without any, nothing is written: an empty list makes
+    RELION's Display fail.
     """
     keep_inside = generation.node_label is not None
     rows = [(name, pick_file(output, name, keep_inside)) for name in micrographs]
-    rows = [(name, coordinates) for name, coordinates in rows if Path(coordinates).is_file()]
+    rows = [(name, coordinates) for name, coordinates in rows if can_be_read(Path(coordinates))]
     if not rows:
         return 0
     table = {"rlnMicrographName": [name for name, _ in rows], "rlnMicrographCoordinates": [path for _, path in rows]}

@@ -47,7 +47,17 @@ class JobResults:
         found = inspect_picks(path)
         fingerprint = self._fingerprints[index] = self._fingerprint(index)
         if found.state is State.EDITED:
+            if found.reason:
+                log.warning(f"{path}: {found.reason}: kept; delete it to have this micrograph picked anew")
             return _as_before(found, ", edited since: kept")
+        if found.state is State.UNREADABLE:
+            log.warning(
+                f"{path}: {found.reason}; not ours, so it is kept, but left out of the list; mend it, "
+                "or delete it to have this micrograph picked anew"
+            )
+            return _as_before(found, ", cannot be read: kept")
+        if found.state is State.DAMAGED:
+            log.warning(f"{path}: {found.reason}: this micrograph is picked anew")
         if fingerprint is None:
             return None
         if found.state is State.OURS and found.settings == self._settings_digest(fingerprint):
@@ -73,7 +83,7 @@ class JobResults:
     def failed(self, index: int, reason: str) -> str:
         """Take back picks of other settings, or of what the file was before; a file that has gone may come back."""
         path = self._pick_file(index)
-        if self._fingerprints.pop(index, None) and inspect_picks(path).state is State.OURS:
+        if self._fingerprints.pop(index, None) and inspect_picks(path).state in (State.OURS, State.DAMAGED):
             path.unlink()
         return reason
 
@@ -82,6 +92,8 @@ class JobResults:
         picks = self._pick_file(index)
         picture = Path(f"{self.output}overlays/{inside_stem(self._name(index))}.png")
         if not picks.is_file() or (picture.is_file() and picture.stat().st_mtime_ns >= picks.stat().st_mtime_ns):
+            return None
+        if inspect_picks(picks).state is State.UNREADABLE:
             return None
         return picture, read_picks(picks)
 
