@@ -41,7 +41,7 @@ def take_coordinates(settings: JobSettings, source: ExposureSource, results: Exp
             if index in drawn:
                 _draw(index, source, results, pick)
         results.progress(index + 1)
-    for line in summary.lines(results.threshold):
+    for line in summary.lines(results.cut):
         console.say(line)
     if not summary.micrographs:
         raise GanpickError("no micrograph could be used: the lines above say why")

@@ -18,6 +18,7 @@ from cryosparc_tool.data.power import RatedPicks, rated
 from cryosparc_tool.server.interface import ExternalJob
 from cryosparc_tool.server.lifecycle import check_not_ended
 from cryosparc_tool.server.retry import in_words, is_client_error
+from relion_ganpick.core.cut import Cut
 from relion_ganpick.core.picks import THRESHOLDS, Picks, counts_above
 from relion_ganpick.picking.stream import Result
 from relion_ganpick.report.overlays import which_overlays
@@ -71,8 +72,8 @@ class ExposureResults:
     ----------
     exposures
         All of them, in order.
-    threshold
-        Smallest figure of merit of a pick.
+    cut
+        Which of the scored picks are kept.
     local
         Where results are kept.
     job
@@ -82,7 +83,7 @@ class ExposureResults:
     """
 
     exposures: Sequence[Exposure]
-    threshold: float
+    cut: Cut
     local: LocalResult
     job: ExternalJob | None
     console: Console
@@ -119,7 +120,7 @@ class ExposureResults:
 
     def take(self, index: int, scored: RatedPicks) -> RatedPicks:
         """Collect what was found on an exposure; returns its picks."""
-        picks = self._picks[index] = scored.where(scored.score >= self.threshold)
+        picks = self._picks[index] = self.cut.keep(scored)
         self._scores += report.score_counts(scored.score)
         self._above += np.array(counts_above(scored.score), int)
         return picks
@@ -159,7 +160,7 @@ class ExposureResults:
         """Put everything together, in the order of the exposures."""
         items = [(self.exposures[index], self._picks[index]) for index in sorted(self._picks)]
         problems = {self.exposures[index].uid: problem for index, problem in sorted(self._problems.items())}
-        return Found(items, problems, self._scores, tuple(map(int, self._above)), self.threshold, self._best_picture(), model)
+        return Found(items, problems, self._scores, tuple(map(int, self._above)), self.cut.threshold, self._best_picture(), model)
 
     def _best_picture(self) -> Path | None:
         """Find the first picture with picks, else the first one."""

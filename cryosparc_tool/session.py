@@ -23,6 +23,7 @@ from cryosparc_tool.server.lifecycle import check_not_ended, in_charge, start
 from cryosparc_tool.server.retry import in_words, is_client_error, may_pass, patiently, server_code
 from cryosparc_tool.server.versions import client_module
 from cryosparc_tool.source import ExposureSource
+from relion_ganpick.core.cut import CUTS, Cut
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.version import __version__
 
@@ -172,7 +173,7 @@ class Session:
         picker = make_picker(request, looked_at, RatingPicker, "cryosparc_ganpick", self.local.folder)
         self._min_distance = picker.settings.min_distance_angstrom
         self._keep_only(self._basis(picker))
-        results = self._results(exposures, picker.threshold, job)
+        results = self._results(exposures, picker.cut, job)
         source = ExposureSource(exposures, files, how.angpix)
         Run(source, picker, results, how, results.progress).carry_out()
         return results.found(picker.model.card.name if self.plan.adapt.adapt else "")
@@ -187,12 +188,14 @@ class Session:
         pick = find_settings(RunRequest(self.plan.pick, how), source, self.local.folder)
         self._min_distance = pick.min_distance_angstrom
         self._keep_only({"version": __version__, "coordinates": list(settings.coordinates), "flip_y": settings.flip_y})
-        results = self._results(exposures, pick.threshold or 0.0, job)  # coordinates of others are all taken
+        results = self._results(
+            exposures, Cut(pick.threshold or 0.0, pick.best, pick.most), job
+        )  # coordinates of others are all taken
         take_coordinates(settings, ExposureSource(exposures, files, how.angpix), results, pick)
         return results.found()
 
-    def _results(self, exposures: list[Exposure], threshold: float, job: ExternalJob | None) -> ExposureResults:
-        return ExposureResults(exposures, threshold, self.local, job, self.console, self.plan.how.overlays)
+    def _results(self, exposures: list[Exposure], cut: Cut, job: ExternalJob | None) -> ExposureResults:
+        return ExposureResults(exposures, cut, self.local, job, self.console, self.plan.how.overlays)
 
     def _checked(self, job: ExternalJob | None) -> Callable[[], None]:
         """Make what ends the run if somebody has ended the job."""
@@ -201,7 +204,7 @@ class Session:
     def _basis(self, picker: Picker) -> dict[str, Any]:
         """List all that scores depend on, but for the exposures themselves."""
         card = picker.model.card
-        pick = {name: value for name, value in asdict(picker.settings).items() if name not in ("threshold", "model")}
+        pick = {name: value for name, value in asdict(picker.settings).items() if name not in (*CUTS, "model")}
         pick["working_diameter"] = picker.settings.working_diameter_angstrom  # chosen or given, it is the same
         return {
             "version": __version__,

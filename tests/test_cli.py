@@ -114,6 +114,8 @@ def test_threshold_only_filters(project: Path, picked: Path, tmp_path: Path) -> 
     few = coordinates(tmp_path / "few" / "mic001_autopick.star")
     assert 0 < len(few) < len(every)
     np.testing.assert_array_equal(few, every[every[:, 2] >= middle])
+    assert main([*words, "--threshold", "0", "--best", "40%", "--out", str(tmp_path / "best")]) == 0
+    np.testing.assert_array_equal(coordinates(tmp_path / "best" / "mic001_autopick.star"), every[: -(-4 * len(every) // 10)])
 
 
 def test_inverted_micrograph_gives_the_same_picks_as_bright(project: Path, picked: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -144,6 +145,8 @@ WRONG = {
     "h": (["--h", "X"], "unknown option --h"),
     "stray word": (["--model", "two", "words"], "unexpected word 'words': a value must not contain blanks"),
     "not a number": (["--threshold", "low"], "argument --threshold: invalid float value: 'low'"),
+    "share": (["--best", "70"], "argument --best: '70': give a share above 0 and up to 100%, such as 70% or 0.7"),
+    "no pick": (["--most", "0"], "--most 0: give at least 1 pick for each micrograph"),
     "threshold": (["--threshold", "1.5"], "--threshold 1.5: a figure of merit lies between 0 and 1"),
     "contrast": (["--contrast", "grey"], "argument --contrast: invalid choice: 'grey'"),
     "version": (["--relion_version", "2.1"], "--relion_version 2.1: give one of 3.1, 4.0, 5.0"),
@@ -282,6 +285,21 @@ def test_new_threshold_filters_the_scores_without_the_network(finished: Path, mo
     assert (
         0 < sum(state.n_picks for state in states(finished).values()) < sum(len(read_picks(finished / JOB / s)) for s in SCORES)
     )
+
+
+def test_choice_by_rank_needs_no_network_either(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("the network ran")
+
+    monkeypatch.setattr(Picker, "prepare", never)
+    ended = run_here(finished, *words("--threshold", "0.1", "--best", "50%", "--most", "7"))
+    assert ended.status == 0
+    for file, scores in zip(FILES, SCORES, strict=True):
+        scored = read_picks(finished / JOB / scores).above(0.1)
+        n = min(math.ceil(len(scored) / 2), 7)
+        assert np.array_equal(read_picks(finished / JOB / file).xy, scored.xy[:n])
+    assert "at threshold 0.1, the best 50 % of each micrograph, at most 7 of each micrograph" in ended.out
+    assert picked_lines(run_here(finished, *words("--threshold", "0.1", "--best", "0.5", "--most", "7")).out) == []
 
 
 def test_going_back_to_the_old_threshold_gives_the_old_files(finished: Path) -> None:

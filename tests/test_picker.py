@@ -140,6 +140,8 @@ def test_threshold_only_filters(picker: Picker) -> None:
     strict = Picker(PickSettings(diameter=DIAMETER, threshold=0.9), "cpu", picker.model).pick(one)
     np.testing.assert_array_equal(strict.xy, every.above(0.9).xy)
     assert ((every.score >= 0) & (every.score <= 1)).all()
+    three = Picker(PickSettings(diameter=DIAMETER, threshold=0.1, most=3), "cpu", picker.model).pick(one)
+    np.testing.assert_array_equal(three.xy, every.xy[:3])
 
 
 @pytest.mark.parametrize(

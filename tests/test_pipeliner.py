@@ -57,6 +57,7 @@ def test_command_holds_what_was_filled_in_and_nothing_else(tmp_path: Path) -> No
         tmp_path,
         """
         filled_in = {"threshold": 0.25, "gpu": "1", "nr_threads": 3, "adapt": "Yes", "adapt_steps": 99}
+        filled_in |= {"best": "70%", "most": 300}
         job = job_from_dict({**FORM, **filled_in, "other_args": "--relion_version 5.0"})
         job.output_dir = "AutoPick/job007/"
         job.create_output_nodes()
@@ -73,6 +74,8 @@ def test_command_holds_what_was_filled_in_and_nothing_else(tmp_path: Path) -> No
         "--diameter": "180.0",
         "--working_diameter": "auto",
         "--threshold": "0.25",
+        "--best": "0.7",
+        "--most": "300",
         "--contrast": "dark",
         "--model": "default",
         "--localization": "auto",
@@ -111,6 +114,7 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str, str]] = [
     ({"diameter": -5}, "Particle diameter (A)", "--diameter -5: give a positive number in Angstrom"),
     ({"diameter": "wide"}, "Particle diameter (A)", "--diameter 'wide': give a number or auto"),
     ({"threshold": 1.5}, "Score threshold", "--threshold 1.5: a figure of merit lies between 0 and 1"),
+    ({"best": "170%"}, "Best picks (%)", "--best '170%': give a share, such as 70% or 0.7"),
     ({"edge_margin": -1}, "Edge margin (A)", "--edge_margin -1: give 0 or a positive number of Angstrom"),
     ({"erosion": 0}, "Erosion (px)", "--erosion 0: give a side of 1 (no erosion) to 99 pixels"),
     ({"gpu": "zero"}, "GPU", "--gpu zero: give the number of one GPU, such as 0"),

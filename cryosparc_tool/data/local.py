@@ -13,6 +13,7 @@ import pandas as pd
 from cryosparc_tool.data.exposures import Exposure
 from cryosparc_tool.data.power import RatedPicks
 from relion_ganpick.adaptation.options import FOLDER, RECORD
+from relion_ganpick.core.cut import CUTS
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import atomic, leftovers, write_atomic
 from relion_ganpick.picking.diameter_record import DIAMETER_FILE, WORKING_DIAMETER_FILE
@@ -161,9 +162,9 @@ class LocalResult:
 
 
 def _decisive(run: dict[str, Any]) -> dict[str, Any]:
-    """Select what scores depend on: all but the threshold and where the results are pushed to."""
+    """Select what scores depend on: all but what chooses among them, and where the results are pushed to."""
     rest = {name: value for name, value in run.items() if name not in ("workspace", "title", "external_job")}
-    return rest | {"pick": {name: value for name, value in dict(rest.get("pick") or {}).items() if name != "threshold"}}
+    return rest | {"pick": {name: value for name, value in dict(rest.get("pick") or {}).items() if name not in CUTS}}
 
 
 def _parts(items: Sequence[tuple[Exposure, RatedPicks]]) -> Iterator[pd.DataFrame]:

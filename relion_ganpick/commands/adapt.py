@@ -44,7 +44,8 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def run(namespace: argparse.Namespace) -> int:
     """Adapt; the exit status is 1 if the adapted model is not better and so not written."""
-    pick, how = settings_from(PickRequest, namespace), settings_from(RunSettings, namespace)
+    asked = argparse.Namespace(**{name: value for name, value in vars(namespace).items() if name in LEARNED_FROM})
+    pick, how = settings_from(PickRequest, asked), settings_from(RunSettings, namespace)
     changes = {name: getattr(namespace, name) for name in ("rounds", "steps", "seed") if name in namespace}
     for name, value in (changes | {"most": namespace.most}).items():
         least = 0 if name == "seed" else 1

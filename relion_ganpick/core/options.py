@@ -37,6 +37,8 @@ class Option:
         Allowed values, or empty.
     word
         A word that may stand in place of a value of this kind, or empty.
+    share
+        Whether the number is a share, which may also be given in percent.
     """
 
     label: str
@@ -45,12 +47,15 @@ class Option:
     group: str = "advanced"
     choices: tuple[str, ...] = ()
     word: str = ""
+    share: bool = False
 
     @property
     def reads(self) -> Callable[[str], Any]:
         """What turns text into a value; it has the kind's name, which argparse shows when the text is none."""
         if self.kind is bool:
             return yes_or_no
+        if self.share:
+            return share_of
         if not self.word:
             return self.kind
 
@@ -67,14 +72,23 @@ class Option:
             return None
         if self.kind is bool:
             return "yes|no"
+        if self.share:
+            return "PERCENT"
         return self.kind.__name__.upper() + (f"|{self.word}" if self.word else "")
 
 
 def option(
-    default: Any, label: str, text: str, kind: type, group: str = "advanced", choices: Sequence[str] = (), word: str = ""
+    default: Any,
+    label: str,
+    text: str,
+    kind: type,
+    group: str = "advanced",
+    choices: Sequence[str] = (),
+    word: str = "",
+    share: bool = False,
 ) -> Any:
     """Make a dataclass field that knows how it appears to users."""
-    return field(default=default, metadata={"option": Option(label, text, kind, group, tuple(choices), word)})
+    return field(default=default, metadata={"option": Option(label, text, kind, group, tuple(choices), word, share)})
 
 
 def options_of(settings: type) -> dict[str, Option]:
@@ -123,6 +137,7 @@ def of_kind(name: str, value: Any, each: Option) -> Any:
         wanted = f"one of {', '.join(each.choices)}"
     else:
         wanted = KIND_NAMES[each.kind] + (f" or {each.word}" if each.word else "")
+        wanted = "a share, such as 70% or 0.7" if each.share else wanted
     shown = value if isinstance(value, str) and each.kind is str else repr(value)
     raise GanpickError(f"`{name}` {shown}: give {wanted}")
 
@@ -140,7 +155,7 @@ def add_options(parser: argparse.ArgumentParser, settings: type, only: Collectio
             choices=each.choices or None,
             default=argparse.SUPPRESS,
             metavar=each.metavar,
-            help=each.text,
+            help=each.text.replace("%", "%%"),
             **flag,
         )
 
@@ -156,6 +171,17 @@ def yes_or_no(text: str) -> bool:
     if text.lower() not in answers:
         raise argparse.ArgumentTypeError(f"{text!r}: give yes or no")
     return answers[text.lower()]
+
+
+def share_of(text: str) -> float:
+    """Read a share, such as 70% or 0.7; one above 1 can only be meant in percent, and so must say it."""
+    try:
+        value = float(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a share, such as 70% or 0.7") from None
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a share above 0 and up to 100%, such as 70% or 0.7")
+    return value
 
 
 def settings_from(settings: type[T], namespace: argparse.Namespace) -> T:

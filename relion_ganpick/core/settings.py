@@ -27,6 +27,10 @@ class PickOptions:
     ----------
     threshold
         Smallest figure of merit of a pick, in [0, 1]; None takes the one on the model's card.
+    best
+        Share of a micrograph's picks from the threshold on that is kept, the best ones, in (0, 1]; None keeps all.
+    most
+        Largest number of picks on a micrograph, the best ones; None keeps all.
     min_distance
         Smallest distance between two picks in Angstrom; None is half a diameter.
     edge_margin
@@ -43,6 +47,16 @@ class PickOptions:
 
     threshold: float | None = option(
         None, "Score threshold", "keep picks with at least this figure of merit, 0 to 1 (default: the model's own)", float, "main"
+    )
+    best: float | None = option(
+        None,
+        "Best picks (%)",
+        "keep only the best picks of each micrograph, as a share of those above the threshold, such as 70% (default: all)",
+        float,
+        share=True,
+    )
+    most: int | None = option(
+        None, "Most picks", "keep at most so many picks of each micrograph, the best ones (default: all)", int
     )
     min_distance: float | None = option(
         None, "Minimum distance (A)", "smallest distance between two picks in Angstrom (default: half the diameter)", float
@@ -95,6 +109,10 @@ class PickOptions:
         check_kinds(self)
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise GanpickError(f"`threshold` {self.threshold:g}: a figure of merit lies between 0 and 1")
+        if self.best is not None and not 0 < self.best <= 1:
+            raise GanpickError(f"`best` {self.best:g}: give a share above 0 and up to 1, such as 0.7 for 70 %")
+        if self.most is not None and self.most < 1:
+            raise GanpickError(f"`most` {self.most}: give at least 1 pick for each micrograph")
         if self.min_distance is not None:
             _positive("min_distance", self.min_distance, "in Angstrom")
         if self.edge_margin is not None and not 0 <= self.edge_margin < 1e6:

@@ -77,9 +77,9 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
-def cut_digest(fingerprint: str, threshold: float) -> str:
-    """Digest of the settings of a coordinate file that was cut at a threshold out of scores with this fingerprint."""
-    return digest(f"{fingerprint} {threshold!r}")
+def cut_digest(fingerprint: str, *cut: float) -> str:
+    """Digest of the settings of a coordinate file that was cut out of scores with this fingerprint, by `Cut.key`."""
+    return digest(" ".join([fingerprint, *map(repr, cut)]))
 
 
 def write_picks(path: Path, picks: Picks, settings: str = "", scored: Picks | None = None) -> None:

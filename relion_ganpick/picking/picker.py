@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from relion_ganpick.core.cut import Cut
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.frame import ImageArea, find_image_area
 from relion_ganpick.core.micrograph import Micrograph
@@ -118,6 +119,11 @@ class Picker:
         return other
 
     @property
+    def cut(self) -> Cut:
+        """Which of the scored picks of a micrograph are kept."""
+        return Cut(self.threshold, self.settings.best, self.settings.most)
+
+    @property
     def device(self) -> torch.device:
         """Where the network computes."""
         return self.network.device
@@ -137,7 +143,7 @@ class Picker:
 
         Returns
         -------
-        Picks in pixels of the file, best first, at or above the threshold.
+        Picks in pixels of the file, best first, at or above the threshold, and no more than ``best`` and ``most`` allow.
 
         Raises
         ------
@@ -145,7 +151,7 @@ class Picker:
             If the micrograph has no usable image at this diameter; the message says why.
         """
         picks, threshold = self._picked(micrograph)
-        return picks.above(threshold)
+        return replace(self.cut, threshold=threshold).keep(picks)
 
     def score(self, micrograph: Micrograph) -> Picks:
         """Pick one micrograph and keep everything above a low floor."""

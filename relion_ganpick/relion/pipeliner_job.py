@@ -6,6 +6,7 @@ so nothing here may import torch.
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -31,8 +32,9 @@ from pipeliner.results_display_objects import ResultsDisplayObject
 from pipeliner.starfile_handler import StarFile
 
 from relion_ganpick.adaptation.options import FOLDER, AdaptOptions, read_decision
+from relion_ganpick.core.cut import CUTS
 from relion_ganpick.core.errors import GanpickError, in_flags
-from relion_ganpick.core.options import Option, options_of
+from relion_ganpick.core.options import Option, options_of, share_of
 from relion_ganpick.core.settings import PickRequest, RunSettings
 from relion_ganpick.relion.outputs import LIST_FILE
 from relion_ganpick.version import __version__
@@ -41,7 +43,7 @@ COMMAND = "relion_ganpick"
 THREADS = "j"
 GROUPS = {"main": "Main", "advanced": "Advanced options"}
 # What finished micrographs need not be picked again for; everything else would make another job of it.
-EDITABLE_ON_CONTINUE = ("threshold", "device", "gpu", "overlays", "max_failed")
+EDITABLE_ON_CONTINUE = (*CUTS, "device", "gpu", "overlays", "max_failed")
 SCORE_BINS = 50
 KINDS: dict[type, Any] = {float: FloatJobOption, int: IntJobOption, str: StringJobOption, bool: BooleanJobOption}
 
@@ -167,7 +169,7 @@ class GanpickAutopick(PipelinerJob):  # type: ignore[misc]
         for name, option in options_of(settings).items():
             form = self._job_option(name)
             if not form.is_blank:
-                values[name] = _number(form.value) if option.word else form.value
+                values[name] = _number(form.value, option) if option.word or option.share else form.value
         return values
 
     def _threshold(self) -> float | None:
@@ -265,16 +267,16 @@ def _job_option(name: str, each: Option, default: Any) -> JobOption:
         common["is_required"] = name == "diameter"
     if each.choices:
         return MultipleChoiceJobOption(choices=list(each.choices), default_value=default, **common)
-    if each.word:
+    if each.word or each.share:
         return NumberOrWordJobOption(default_value="" if default is None else str(default), **common)
     return KINDS[each.kind](default_value="" if default is None and each.kind is str else default, **common)
 
 
-def _number(value: Any) -> Any:
-    """Read a field that takes a number or a word; what is no number is left to the settings to judge."""
+def _number(value: Any, option: Option) -> Any:
+    """Read a field that takes a number or a word, or a share; what is no number is left to the settings to judge."""
     try:
-        return float(value)
-    except ValueError:
+        return share_of(value) if option.share else float(value)
+    except (ValueError, ArgumentTypeError):
         return value
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from relion_ganpick.core.cut import CUTS
 from relion_ganpick.core.picks import Picks, counts_above
 from relion_ganpick.formats.micrographs_star import MicrographEntry
 from relion_ganpick.formats.pick_files import FileState, State, cut_digest, digest, inspect_picks, read_picks, write_picks
@@ -42,7 +43,7 @@ class JobResults:
         self._fingerprints: dict[int, str | None] = {}
 
     def finished(self, index: int) -> Finished | None:
-        """Find a micrograph whose coordinates still hold or were edited, or cut its scores at another threshold."""
+        """Find a micrograph whose coordinates still hold or were edited, or choose anew among its scores."""
         path = self._pick_file(index)
         found = inspect_picks(path)
         fingerprint = self._fingerprints[index] = self._fingerprint(index)
@@ -98,13 +99,13 @@ class JobResults:
         return picture, read_picks(picks)
 
     def _cut_again(self, index: int, path: Path, fingerprint: str) -> Finished | None:
-        """Apply a new threshold to scores that are still good; no network is needed."""
+        """Choose anew among scores that are still good; no network is needed."""
         scores = Path(scores_file(self.output, self._name(index)))
         found = inspect_picks(scores)
         if found.state is not State.OURS or found.settings != fingerprint:
             return None
         scored = read_picks(scores)
-        picks = scored.above(self.picker.threshold)
+        picks = self.picker.cut.keep(scored)
         write_picks(path, picks, self._settings_digest(fingerprint), scored)
         return Finished(len(picks), counts_above(scored.score), " (from its scores)", before=False)
 
@@ -121,7 +122,7 @@ class JobResults:
             status = os.stat(entry.name)
         except OSError:
             return None
-        settings = {k: v for k, v in asdict(self.picker.settings).items() if k not in ("threshold", "model")}
+        settings = {k: v for k, v in asdict(self.picker.settings).items() if k not in (*CUTS, "model")}
         card = self.picker.model.card
         evidence = self.picker.evidence
         known = None if evidence is None else evidence.fingerprint
@@ -130,7 +131,7 @@ class JobResults:
         return digest(json.dumps(facts, sort_keys=True))
 
     def _settings_digest(self, fingerprint: str) -> str:
-        return cut_digest(fingerprint, self.picker.threshold)
+        return cut_digest(fingerprint, *self.picker.cut.key)
 
 
 def _as_before(found: FileState, note: str = "") -> Finished:

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from relion_ganpick.core.cut import Cut
 from relion_ganpick.core.picks import THRESHOLDS
 
 
@@ -28,16 +29,16 @@ class Summary:
         """Count a micrograph that could not be used."""
         self.failures += 1
 
-    def lines(self, threshold: float, model: str = "") -> list[str]:
+    def lines(self, cut: Cut, model: str = "") -> list[str]:
         """Say it in a few lines, the most important last; the model is named if it is given."""
         seconds = time.monotonic() - self._began
         new = self.micrographs - self.kept
         each = f", {seconds / new:.2f} s for each of {new} new ones" if new else ""
         before = f" ({self.kept} of them before)" if self.kept else ""
         of = f" of model {model}" if model else ""
-        cuts = "  ".join(f"{cut:.1f}: {count}" for cut, count in zip(THRESHOLDS, self.above, strict=True))
+        cuts = "  ".join(f"{at:.1f}: {count}" for at, count in zip(THRESHOLDS, self.above, strict=True))
         return [
             f"picks left at a threshold of  {cuts}",
             f"{self.micrographs} micrographs picked{before}, {self.failures} failed, {seconds:.1f} s{each}",
-            f"{self.picks} picks at threshold {threshold:g}{of}, {self.picks / max(self.micrographs, 1):.1f} per micrograph",
+            f"{self.picks} picks {cut.words()}{of}, {self.picks / max(self.micrographs, 1):.1f} per micrograph",
         ]

@@ -73,7 +73,7 @@ class Run:
             self._file(index, result)
             self._file_settled()
         self._warnings.end()
-        for line in self.summary.lines(self.picker.threshold, self.picker.model.card.name):
+        for line in self.summary.lines(self.picker.cut, self.picker.model.card.name):
             log.info(line)
         if not self.summary.micrographs:
             raise GanpickError("no micrograph could be used: the lines above say why")
@@ -151,7 +151,7 @@ class Run:
             problem = self.results.refuse(index, outcome)
             if problem:
                 return problem
-            picks = outcome.picks.above(self.picker.threshold)
+            picks = self.picker.cut.keep(outcome.picks)
             self.results.keep(index, outcome, picks)
         except Exception as error:
             return self._line(index, error, "its picks cannot be kept")

@@ -197,7 +197,7 @@ class Watch:
         if result.picks is None:
             self._fail(task, result.error or "failed")
             return
-        picks = result.picks.above(picker.threshold)
+        picks = picker.cut.keep(result.picks)
         path = self.target(task.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_picks(path, picks, scored=result.picks)

@@ -105,6 +105,9 @@ def test_dry_run_with_another_threshold_picks_nothing_again(server: Server5, use
     assert main([*arguments, "--threshold", "0"]) == 0
     folder = user / "cryosparc_ganpick" / f"{PROJECT}_{SOURCE}_dry_run"
     assert len(np.load(folder / "picked_particles.cs")) == 18
+    assert main([*arguments, "--threshold", "0", "--most", "2"]) == 0
+    kept = np.load(folder / "picked_particles.cs")
+    assert np.unique(kept["location/micrograph_uid"], return_counts=True)[1].tolist() == [2, 2, 2]
 
 
 @pytest.mark.parametrize("empty", ["some", "all"])
