@@ -41,6 +41,8 @@ demo: $(VENV)/.installed
 	@echo "Coordinates and lists for RELION: demo/External/job001/"
 	@echo "Picks drawn into the micrographs:"
 	@find demo/External/job001 -name '*.png' | sort | sed 's/^/  /' | grep .
+	@echo "To look at them and slide the threshold, open in a browser:"
+	@ls demo/External/job001/report.html | sed 's/^/  /'
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
@@ -75,7 +77,7 @@ $(BIN)/python:
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	@echo "Installing relion-ganpick into $(VENV) (some minutes at the first time)"
-	@$(INSTALL) --editable .
+	@$(INSTALL) --editable '.[inspect]'
 	@$(check_opencv)
 	@touch $@
 

@@ -93,6 +93,11 @@ def tell(job: ExternalJob, found: Found, console: Console) -> None:
     picture = found.picture
     if picture is not None:
         steps.append(lambda: job.show(picture))
+    for path in found.shown:
+        steps.append(lambda path=path: job.attach(path))  # type: ignore[misc]
+    if found.shown:
+        names = " and ".join(path.name for path in found.shown)
+        steps.append(lambda: job.log(f"{names}: in this job's folder, to look at the picks; download and open in a browser"))
     for step in steps:
         try:
             step()

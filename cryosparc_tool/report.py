@@ -82,4 +82,9 @@ def table(numbers: Sequence[int], above: Sequence[int], threshold: float, proble
 
 def picture_path(folder: Path, exposure: Exposure) -> Path:
     """Where the picture of an exposure lies."""
-    return folder / "overlays" / f"{exposure.uid}_{PurePosixPath(exposure.path).stem}.png"
+    return exposure_path(folder / "overlays", exposure, ".png")
+
+
+def exposure_path(folder: Path, exposure: Exposure, ending: str) -> Path:
+    """Name a file of an exposure in a folder."""
+    return folder / f"{exposure.uid}_{PurePosixPath(exposure.path).stem}{ending}"

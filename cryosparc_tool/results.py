@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,11 @@ from cryosparc_tool.server.lifecycle import check_not_ended
 from cryosparc_tool.server.retry import in_words, is_client_error
 from relion_ganpick.core.cut import Cut
 from relion_ganpick.core.picks import THRESHOLDS, Picks, counts_above
+from relion_ganpick.formats.pick_files import cut_digest, write_picks
+from relion_ganpick.formats.pick_lists import UNKNOWN, Listed, write_lists
+from relion_ganpick.inspect.job import Facts, Job
 from relion_ganpick.picking.stream import Result
+from relion_ganpick.report.names import LOGFILE, REPORT_FILE
 from relion_ganpick.report.overlays import which_overlays
 from relion_ganpick.runs.results import Finished
 
@@ -48,6 +52,8 @@ class Found:
         The picture that stands for the job.
     model
         Name of the model, if it was chosen by adaptation.
+    shown
+        Files in which the picks can be looked at.
     """
 
     items: list[tuple[Exposure, RatedPicks]]
@@ -57,6 +63,7 @@ class Found:
     threshold: float
     picture: Path | None = None
     model: str = ""
+    shown: tuple[Path, ...] = ()
 
     @property
     def n_picks(self) -> int:
@@ -80,6 +87,8 @@ class ExposureResults:
         The external job, which is told of progress; None in a dry run.
     overlays
         Number of pictures.
+    root
+        Folder of the project on this machine; None if it is not there.
     """
 
     exposures: Sequence[Exposure]
@@ -88,11 +97,15 @@ class ExposureResults:
     job: ExternalJob | None
     console: Console
     overlays: int
+    root: Path | None = None
     _picks: dict[int, RatedPicks] = field(default_factory=dict)
     _problems: dict[int, str] = field(default_factory=dict)
     _scores: Any = field(default_factory=lambda: np.zeros(report.BINS, np.int64))
     _above: Any = field(default_factory=lambda: np.zeros(len(THRESHOLDS), int))
     _fresh: int = -1
+    _dropped: Picks = field(default_factory=Picks.none)
+    _shares: dict[int, float] = field(default_factory=dict)
+    _shown: tuple[Path, ...] = ()
     _looked: float = field(default_factory=time.monotonic)
 
     def finished(self, index: int) -> Finished | None:
@@ -116,7 +129,9 @@ class ExposureResults:
         scored = rated(result.picks)
         self.local.write_scores(self.exposures[index], scored)
         self.take(index, scored)
-        self._fresh = index
+        self._fresh, self._dropped = index, scored.without(self._picks[index])
+        if result.contaminated_share is not None:
+            self._shares[index] = result.contaminated_share
 
     def take(self, index: int, scored: RatedPicks) -> RatedPicks:
         """Collect what was found on an exposure; returns its picks."""
@@ -132,9 +147,39 @@ class ExposureResults:
         self._problems[index] = problem
         return f"skipped: {problem}"
 
-    def picture(self, index: int) -> tuple[Path, Picks] | None:
+    def place(self, index: int, folder: str, ending: str) -> Path:
+        """Name a file of an exposure."""
+        return report.exposure_path(self.local.folder / folder, self.exposures[index], ending)
+
+    def picture(self, index: int) -> tuple[Path, Picks, Picks] | None:
         """Draw an exposure that was just picked."""
-        return self.drawing(index) if index == self._fresh else None
+        return (*self.drawing(index), self._dropped) if index == self._fresh else None
+
+    def as_job(self, facts: Facts) -> Job | None:
+        """Write coordinates as a RELION job does, so that they can be looked at and corrected as those are."""
+        there = sorted(self._picks)
+        if not there:
+            return None
+        names = tuple(str(self.root / self.exposures[k].path) if self.root else self.exposures[k].path for k in there)
+        coordinates, scores = (
+            tuple(self.place(index, folder, ending).absolute() for index in there)
+            for folder, ending in (("coordinates", "_autopick.star"), (".ganpick/coordinates", "_scores.star"))
+        )
+        for index, path, beside in zip(there, coordinates, scores, strict=True):
+            scored = self.local.read_scores(self.exposures[index]) or rated(Picks.none())
+            write_picks(beside, scored)
+            write_picks(path, self._picks[index], cut_digest("", *self.cut.key), scored)
+        rows = []
+        for name, index, path in zip(names, there, coordinates, strict=True):
+            picks = self._picks[index]
+            merit = float(picks.score.mean()) if len(picks) else 0.0
+            rows.append(Listed(name, str(path), len(picks), merit, self._shares.get(index, UNKNOWN)))
+        write_lists(self.local.folder, rows)
+        sizes = {self.exposures[index].pixel_size for index in there}
+        facts = replace(facts, angpix=sizes.pop() if len(sizes) == 1 else None) if sizes != {None} else facts
+        shares = {name: self._shares.get(index, np.nan) for name, index in zip(names, there, strict=True)}
+        self._shown = tuple(self.local.folder / name for name in (REPORT_FILE, LOGFILE))
+        return Job(self.local.folder, self.local.folder.absolute(), names, coordinates, scores, facts, None, shares)
 
     def drawing(self, index: int) -> tuple[Path, Picks]:
         """Where the picture of an exposure lies, and what is drawn into it."""
@@ -160,7 +205,9 @@ class ExposureResults:
         """Put everything together, in the order of the exposures."""
         items = [(self.exposures[index], self._picks[index]) for index in sorted(self._picks)]
         problems = {self.exposures[index].uid: problem for index, problem in sorted(self._problems.items())}
-        return Found(items, problems, self._scores, tuple(map(int, self._above)), self.cut.threshold, self._best_picture(), model)
+        shown = tuple(path for path in self._shown if path.is_file())
+        above = tuple(map(int, self._above))
+        return Found(items, problems, self._scores, above, self.cut.threshold, self._best_picture(), model, shown)
 
     def _best_picture(self) -> Path | None:
         """Find the first picture with picks, else the first one."""

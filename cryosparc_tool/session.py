@@ -51,6 +51,7 @@ class Session:
         self.settings = plan.settings
         self.local = LocalResult(Path(self.settings.out) / self.settings.folder_name)
         self._min_distance = 0.0
+        self._project: Path | None = None
         self._names: dict[int, str] = {}
 
     def run(self) -> Outcome:
@@ -155,7 +156,8 @@ class Session:
         def download(path: str, target: Path) -> None:
             self.connection.download(settings.project, path, target)
 
-        with MicrographFiles(self._root(), download, cache, settings.cache_gb * GIGABYTE, self.console) as files:
+        self._project = self._root()
+        with MicrographFiles(self._project, download, cache, settings.cache_gb * GIGABYTE, self.console) as files:
             found = self._given(exposures, files, job) if settings.coordinates else self._picked(exposures, files, job)
         self._names = {each.uid: each.path for each in exposures}
         return found
@@ -195,7 +197,8 @@ class Session:
         return results.found()
 
     def _results(self, exposures: list[Exposure], cut: Cut, job: ExternalJob | None) -> ExposureResults:
-        return ExposureResults(exposures, cut, self.local, job, self.console, self.plan.how.overlays)
+        overlays, root = self.plan.how.overlays, self._project
+        return ExposureResults(exposures, cut, self.local, job, self.console, overlays, root)
 
     def _checked(self, job: ExternalJob | None) -> Callable[[], None]:
         """Make what ends the run if somebody has ended the job."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def picks_file(name: str) -> str:
 
 
 def picks_on_disk(project: Path) -> dict[str, bytes]:
-    return {name: content for name, content in snapshot(project).items() if "Micrographs/" in name}
+    return {name: content for name, content in snapshot(project).items() if re.search("Micrographs/.*star", name)}
 
 
 def rows(project: Path) -> dict[str, bytes]:

@@ -22,6 +22,11 @@ from relion_ganpick.synthesis.scene import CLEAN, make_scene
 DIAMETER, PIXEL_SIZE, SIDE = 180.0, 12.0, 256
 MICROGRAPHS = ["Micrographs/mic0.mrc", "Micrographs/mic1.mrc"]
 NODE_TYPE = "MicrographCoordsGroup.star.relion.autopick.ganpick"
+NODES = {
+    "AutoPick/job001/autopick.star": NODE_TYPE,
+    "AutoPick/job001/summary.star": "MicrographGroupMetadata.star.relion.autopick.ganpick",
+    "AutoPick/job001/logfile.pdf": "LogFile.pdf.relion.autopick.ganpick",
+}
 FORM = {"_rlnJobTypeLabel": "ganpick.autopick", "in_mics": "micrographs.star", "diameter": DIAMETER, "device": "cpu"}
 # Pipeliner works on the folder and the state of its process, so every step of a project is a process of its own.
 PREAMBLE = f"""

@@ -79,8 +79,10 @@ def test_picks_of_simulated_micrographs_are_right(project: Path, picked: Path, t
 
 
 def test_pick_writes_relion_columns_and_some_overlays(picked: Path) -> None:
-    names = sorted(path.name for path in picked.iterdir())
-    assert names == ["mic001_autopick.star", "mic002_autopick.star", "mic003_autopick.star", "overlays", "working_diameter.json"]
+    names = {path.name for path in picked.iterdir()}
+    each = {f"mic00{k}_{ending}" for k in (1, 2, 3) for ending in ("autopick.star", "picks.json")}
+    lists = {"autopick.star", "summary.star", "report.html", "logfile.pdf", "working_diameter.json"}
+    assert names == {*each, *lists, "overlays", ".ganpick"}
     table = starfile.read(picked / "mic001_autopick.star", always_dict=True)[""]
     columns = ["CoordinateX", "CoordinateY", "AutopickFigureOfMerit", "ClassNumber", "AnglePsi"]
     assert list(table) == [f"rln{name}" for name in columns]
@@ -93,11 +95,11 @@ def test_pick_prints_device_a_line_per_micrograph_and_the_summary(
     project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = micrographs(project)
-    assert main(["pick", *files, *SCALE, "--out", str(tmp_path), "--device", "cpu", "--overlays", "0"]) == 0
+    assert main(["pick", *files, *SCALE, "--out", str(tmp_path), "--device", "cpu", "--overlays", "0", "--page", "no"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"ganpick \S+ on cpu \(\w+\), 1 threads, model default \w+, diameter 180 A", lines[0])
     assert re.fullmatch(r"working diameter \S+ A.*: \d+ particles expected in 3 micrographs.*", lines.pop(1))
-    counts = [len(coordinates(path)) for path in sorted(tmp_path.glob("*.star"))]
+    counts = [len(coordinates(path)) for path in sorted(tmp_path.glob("*_autopick.star"))]
     wanted = [f"[{k}/3] {f}: {n} picks" for k, (f, n) in enumerate(zip(files, counts, strict=True), 1)]
     assert [line.rpartition(" (")[0] for line in lines[1:4]] == wanted
     assert lines[4].startswith("picks left at a threshold of")
@@ -106,7 +108,7 @@ def test_pick_prints_device_a_line_per_micrograph_and_the_summary(
 
 
 def test_threshold_only_filters(project: Path, picked: Path, tmp_path: Path) -> None:
-    words = ["pick", micrographs(project)[0], *SCALE, "--device", "cpu", "--overlays", "0"]
+    words = ["pick", micrographs(project)[0], *SCALE, "--device", "cpu", "--overlays", "0", "--page", "no"]
     assert main([*words, "--threshold", "0", "--out", str(tmp_path / "all")]) == 0
     every = coordinates(tmp_path / "all" / "mic001_autopick.star")
     middle = float(np.median(every[:, 2]))
@@ -147,7 +149,7 @@ def test_bad_micrograph_is_named_and_the_others_are_picked(
     errors = capsys.readouterr().err.splitlines()
     assert str(bad) in errors[0]
     assert errors[-1] == "ganpick: 1 of 2 micrographs could not be used (see above)"
-    assert [path.name for path in out.glob("*.star")] == ["mic001_autopick.star"]
+    assert [path.name for path in out.glob("*_autopick.star")] == ["mic001_autopick.star"]
 
 
 def test_model_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

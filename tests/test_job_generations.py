@@ -26,11 +26,11 @@ from job_project import (
 NAMES = ["MotionCorr/job025/Movies/day1/movA.mrc", "MotionCorr/job025/Movies/day2/movA.mrc", "Micrographs/mic.mrc"]
 COORDINATES = ["Movies/day1/movA_autopick.star", "Movies/day2/movA_autopick.star", "Micrographs/mic_autopick.star"]
 NODES: dict[str, dict[str, object]] = {
-    "3.1": {"rlnPipeLineNodeName": f"{JOB}coords_suffix_autopick.star", "rlnPipeLineNodeType": 2},
-    "4.0": {"rlnPipeLineNodeName": f"{JOB}autopick.star", "rlnPipeLineNodeTypeLabel": "MicrographsCoords.star.relion.autopick"},
+    "3.1": {"coords_suffix_autopick.star": 2, "summary.star": 1},
+    "4.0": {"autopick.star": "MicrographsCoords.star.relion.autopick", "summary.star": "MicrographsData.star.relion"},
     "5.0": {
-        "rlnPipeLineNodeName": f"{JOB}autopick.star",
-        "rlnPipeLineNodeTypeLabel": "MicrographCoordsGroup.star.relion.autopick",
+        "autopick.star": "MicrographCoordsGroup.star.relion.autopick",
+        "summary.star": "MicrographGroupMetadata.star.relion",
     },
 }
 
@@ -57,16 +57,19 @@ def test_job_succeeds(finished: Finished) -> None:
     assert markers(finished.project) == SUCCEEDED
 
 
-def test_node_is_declared_with_the_generations_own_type(finished: Finished) -> None:
+def test_nodes_are_declared_with_the_generations_own_types(finished: Finished) -> None:
     path = finished.project / JOB / "RELION_OUTPUT_NODES.star"
     ((name, table),) = starfile.read(path, always_dict=True).items()
     assert name == "output_nodes"
-    assert [dict(row) for _, row in table.iterrows()] == [NODES[finished.generation]]
+    types = table["rlnPipeLineNodeType" if finished.generation == "3.1" else "rlnPipeLineNodeTypeLabel"]
+    assert len(table.columns) == 2
+    declared = {f"{JOB}{file}": kind for file, kind in NODES[finished.generation].items()}
+    assert dict(zip(table["rlnPipeLineNodeName"], types, strict=True)) == declared
     assert "data_output_nodes\n" in path.read_text()
 
 
-def test_declared_file_exists(finished: Finished) -> None:
-    assert (finished.project / str(NODES[finished.generation]["rlnPipeLineNodeName"])).is_file()
+def test_declared_files_exist(finished: Finished) -> None:
+    assert all((finished.project / JOB / file).is_file() for file in NODES[finished.generation])
 
 
 def test_both_lists_are_there(finished: Finished) -> None:

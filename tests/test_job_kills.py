@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -41,7 +42,11 @@ pytestmark = pytest.mark.slow
 MANY, SHAPE = 50, (110, 140)
 WORDS = arguments("--overlays", "3")
 INTERRUPTIONS = 2
-LISTS = {"autopick.star": "coordinate_files", "RELION_OUTPUT_NODES.star": "output_nodes"}
+LISTS = {
+    "autopick.star": ["coordinate_files"],
+    "summary.star": ["optics", "micrographs"],
+    "RELION_OUTPUT_NODES.star": ["output_nodes"],
+}
 
 Kill = Callable[[Path, "subprocess.Popen[bytes]"], None]
 
@@ -71,7 +76,7 @@ class Observer:
 
     def _look(self) -> None:
         succeeded = (self.job / SUCCESS).exists()
-        for path in [*self.job.rglob("mic*.star"), *(self.job / name for name in LISTS)]:
+        for path in [*self.job.rglob("mic*.star"), *self.job.rglob("mic*.json"), *(self.job / name for name in LISTS)]:
             try:
                 status = path.stat()
             except FileNotFoundError:
@@ -86,8 +91,10 @@ class Observer:
         self.checked += 1
         if path.name in LISTS:
             text = path.read_text()
-            if not text.endswith("\n\n") or list(starfile.read(path, always_dict=True)) != [LISTS[path.name]]:
+            if not text.endswith("\n\n") or list(starfile.read(path, always_dict=True)) != LISTS[path.name]:
                 self.wrong.append(f"{path.name}: {text!r}")
+        elif path.suffix == ".json":
+            json.loads(path.read_text())
         elif inspect_picks(path).state is not State.OURS:
             self.wrong.append(f"{path.name}: {path.read_bytes()!r}")
 

@@ -40,6 +40,7 @@ from relion_ganpick.relion.markers import ABORT_NOW, ABORTED, FAILURE, SUCCESS
 
 NAMES = [f"Micrographs/mic0{k}.mrc" for k in range(3)]
 FILES = [f"Micrographs/mic0{k}_autopick.star" for k in range(3)]
+FOR_PIPELINES = [f"Micrographs/mic0{k}_picks.json" for k in range(3)]
 SCORES = [f".ganpick/Micrographs/mic0{k}_scores.star" for k in range(3)]
 UNUSED = ["--in_movies", "Import/job001/movies.star", "--in_parts", "p.star", "--in_coords", "c.star"]
 UNUSED += ["--in_3dref", "r.mrc", "--in_mask", "m.mrc"]
@@ -111,8 +112,17 @@ def test_summary_comes_last_and_says_how_many_survive_each_threshold(first_run: 
 
 def test_all_files_of_the_job(first_run: tuple[Path, Ended]) -> None:
     pictures = [f"overlays/Micrographs/mic0{k}.png" for k in (0, 2)]
-    lists = ["autopick.star", "coords_suffix_autopick.star", "RELION_OUTPUT_NODES.star"]
-    assert set(snapshot(first_run[0])) == {*FILES, *SCORES, *pictures, *lists, WORKING_DIAMETER_FILE, "job.star", SUCCESS}
+    lists = ["autopick.star", "coords_suffix_autopick.star", "summary.star", "RELION_OUTPUT_NODES.star"]
+    assert set(snapshot(first_run[0])) == {
+        *FILES,
+        *SCORES,
+        *FOR_PIPELINES,
+        *pictures,
+        *lists,
+        WORKING_DIAMETER_FILE,
+        "job.star",
+        SUCCESS,
+    }
 
 
 def test_parameter_without_value_takes_its_default_and_is_mentioned(first_run: tuple[Path, Ended]) -> None:

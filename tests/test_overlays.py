@@ -10,7 +10,7 @@ import pytest
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.report.overlays import draw_overlay, which_overlays, write_overlay
+from relion_ganpick.report.overlays import draw_overlay, shrunk, which_overlays, write_overlay
 
 NOISE = np.random.default_rng(0).normal(size=(300, 400)).astype(np.float32)
 
@@ -45,22 +45,30 @@ def test_circle_lies_around_the_pick_and_is_one_diameter_wide() -> None:
 def test_large_micrograph_is_shrunk_with_its_circles() -> None:
     pixels = cv2.resize(NOISE, (4000, 3000))
     picture = draw_overlay(pixels, Picks(np.array([1000.0]), np.array([2000.0]), np.array([0.9])), 600)
-    assert picture.shape == (750, 1000, 3)
+    assert picture.shape == (768, 1024, 3)
     marks = coloured(picture)
-    np.testing.assert_allclose((marks.min(axis=0) + marks.max(axis=0)) / 2, (500, 250), atol=1)
-    np.testing.assert_allclose(np.ptp(marks, axis=0), (150, 150), atol=4)
+    np.testing.assert_allclose((marks.min(axis=0) + marks.max(axis=0)) / 2, (512, 256), atol=1)
+    np.testing.assert_allclose(np.ptp(marks, axis=0), (153.6, 153.6), atol=4)
 
 
-def test_colour_tells_the_score() -> None:
-    def colour(score: float) -> np.ndarray:
-        picture = draw_overlay(NOISE, Picks(np.array([200.0]), np.array([150.0]), np.array([score])), 100)
-        blue, green, red = picture[150, 250].astype(int)
-        return np.array([blue, green, red])
+def test_picture_of_a_shrunk_micrograph_is_that_of_the_whole_one() -> None:
+    pixels = cv2.resize(NOISE, (4000, 3000))
+    picks = Picks(np.array([1000.0]), np.array([2000.0]), np.array([0.9]))
+    whole = draw_overlay(pixels, picks, 600)
+    np.testing.assert_array_equal(draw_overlay(shrunk(pixels), picks, 600, shape=(3000, 4000)), whole)
 
-    low, high = colour(0.0), colour(1.0)
-    assert low[0] > low[1] + 80
-    assert high[1] > high[0] + 80
-    np.testing.assert_array_equal(colour(7.0), high)
+
+def test_kept_and_dropped_picks_have_two_colours() -> None:
+    def colours(picks: Picks, dropped: Picks) -> set[tuple[int, ...]]:
+        picture = draw_overlay(np.zeros((300, 400), np.float32), picks, 100, dropped=dropped)
+        return {tuple(colour) for colour in picture[100:200, 150:152].reshape(-1, 3).astype(int).tolist()}
+
+    one = Picks(np.array([200.0]), np.array([150.0]), np.array([0.5]))
+    orange, blue = (0, 159, 230), (233, 180, 86)
+    assert orange in colours(one, Picks.none())
+    assert blue not in colours(one, Picks.none())
+    assert orange not in colours(Picks.none(), one)
+    assert any(colour[0] > colour[2] + 80 for colour in colours(Picks.none(), one))
 
 
 def test_truth_is_white() -> None:

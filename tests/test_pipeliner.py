@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipeliner_project import NODE_TYPE, in_project
+from pipeliner_project import NODES, in_project
 
 from relion_ganpick.adaptation.options import AdaptOptions
 from relion_ganpick.core.options import options_of
@@ -86,12 +86,16 @@ def test_command_holds_what_was_filled_in_and_nothing_else(tmp_path: Path) -> No
         "--gpu": "1",
         "--j": "3",
         "--overlays": str(RunSettings().overlays),
+        "--page": "True",
+        "--masks": "no",
+        "--max_failed": str(RunSettings().max_failed),
         "--adapt": "True",
         "--adapt_most": "24",
         "--adapt_steps": "99",
         "--relion_version": "5.0",
     }
-    assert nodes == {"micrographs.star": "MicrographGroupMetadata.star.relion", "AutoPick/job007/autopick.star": NODE_TYPE}
+    outputs = {name.replace("job001", "job007"): kind for name, kind in NODES.items()}
+    assert nodes == {"micrographs.star": "MicrographGroupMetadata.star.relion"} | outputs
 
 
 def test_unknown_diameter_is_a_word_in_the_form(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from pipeliner_project import (
     DIAMETER,
     MICROGRAPHS,
-    NODE_TYPE,
+    NODES,
     PIXEL_SIZE,
     SIDE,
     Project,
@@ -75,7 +75,7 @@ def test_pipeliner_reads_back_the_coordinates_that_we_wrote(finished: Project) -
     first = finished.first
     assert first["status"] == "Succeeded"
     assert first["inputs"] == {"micrographs.star": "MicrographGroupMetadata.star.relion"}
-    assert first["outputs"] == {"AutoPick/job001/autopick.star": NODE_TYPE}
+    assert first["outputs"] == NODES
     assert first["coordinates"] == coordinates_of(our_picks(finished))
     for name, truth in finished.truth.items():
         picks = np.array(first["coordinates"][name])
@@ -101,11 +101,12 @@ def test_results_show_scores_counts_and_pictures(copy: Project) -> None:
     assert 0 < threshold <= scores.min()
     assert metadata.pop("Model") == "default"
     assert metadata == {"MicrographCount": 2, "ParticleCount": sum(counts), "MeanParticlesPerMicrograph": sum(counts) / 2}
-    assert [each["dobj_type"] for each in shown] == ["histogram", "histogram", "image", "image"]
+    assert [each["dobj_type"] for each in shown] == ["histogram", "histogram", "image", "image", "html"]
+    assert shown[4]["html_file"] == "AutoPick/job001/report.html"
     assert shown[0]["bins"] == np.histogram(scores, bins=[k / 50 for k in range(51)])[0].tolist()
     assert shown[0]["title"] == f"{sum(counts)} picked particles"
     assert sum(shown[1]["bins"]) == 2
-    for name, count, image in zip(MICROGRAPHS, counts, shown[2:], strict=True):
+    for name, count, image in zip(MICROGRAPHS, counts, shown[2:4], strict=True):
         assert image["image_desc"] == f"{name}: {count} particles"
         assert (copy.path / image["image_path"]).stat().st_size > 0
 
@@ -149,7 +150,7 @@ def test_continue_with_a_higher_threshold_only_filters(copy: Project) -> None:
         copy.path, 'print(json.dumps(state(PipelinerProject().continue_job("AutoPick/job001/", run_in_foreground=True))))'
     )
     assert after["status"] == "Succeeded"
-    assert after["outputs"] == {"AutoPick/job001/autopick.star": NODE_TYPE}
+    assert after["outputs"] == NODES
     assert after["coordinates"] == coordinates_of({name: picks.above(threshold) for name, picks in before.items()})
     assert sum(map(len, after["coordinates"].values())) < sum(map(len, before.values()))
     assert {path: path.stat().st_mtime_ns for path in scores} == scores

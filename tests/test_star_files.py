@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import numpy as np
+import pandas as pd
 import pytest
 import starfile
 from hypothesis import HealthCheck, assume, given, settings
@@ -171,6 +172,27 @@ def test_edited_coordinate_file_is_recognised_and_counted(tmp_path: Path, kind: 
     path.write_text(changed)
     found = inspect_picks(path)
     assert (found.state, found.n_picks, found.settings) == (State.EDITED, n_picks, "")
+
+
+def test_rows_are_written_and_read_as_starfile_does(tmp_path: Path) -> None:
+    """Thousands of files are written and read by a few lines of our own, which must not differ."""
+    rng = np.random.default_rng(3)
+    picks = Picks(rng.integers(0, 9000, 50).astype(float), rng.integers(0, 9000, 50) + 0.25, rng.uniform(size=50).round(4))
+    write_picks(tmp_path / "m.star", picks)
+    table = pd.DataFrame({"rlnCoordinateX": picks.x, "rlnCoordinateY": picks.y, "rlnAutopickFigureOfMerit": picks.score})
+    table = table.assign(rlnClassNumber=0, rlnAnglePsi=0.0)
+    by_library = starfile.to_string({"": table}, sep=" ")
+    text = (tmp_path / "m.star").read_text()
+    assert text[text.index("data_") :].split() == by_library[by_library.index("data_") :].split()
+    assert read_picks(tmp_path / "m.star") == picks
+    starfile.write({"optics": table.head(1), "": table}, tmp_path / "two.star")
+    assert read_picks(tmp_path / "two.star").x[0] == picks.x[0]
+
+
+def test_one_pick_without_loop_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "one.star"
+    path.write_text("data_\n\n_rlnCoordinateX 5\n_rlnCoordinateY 6\n_rlnAutopickFigureOfMerit 0.5\n")
+    assert read_picks(path) == Picks(np.array([5.0]), np.array([6.0]), np.array([0.5]))
 
 
 def test_coordinates_of_other_programs_are_read(tmp_path: Path) -> None:

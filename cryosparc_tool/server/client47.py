@@ -64,6 +64,13 @@ class Job47(Job5):
         """Put the picture into the log."""
         self._job.log_plot(io.BytesIO(png.read_bytes()), "Picks on one micrograph", formats=["png"])
 
+    def attach(self, path: Path) -> None:
+        """Upload a file into the job's folder; this version's client asserts that the server takes it."""
+        try:
+            super().attach(path)
+        except AssertionError as error:
+            raise ConnectionError(str(error)) from error
+
 
 class Connection47(Connection5):
     """A CryoSPARC 4.7 server."""

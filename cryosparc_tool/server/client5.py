@@ -115,6 +115,10 @@ class Job5:
         self._job.set_output_image(OUTPUT_NAME, io.BytesIO(picture))
         self._job.set_tile_image(io.BytesIO(picture))
 
+    def attach(self, path: Path) -> None:
+        """Upload a file into the job's folder."""
+        self._job.upload(path.name, io.BytesIO(path.read_bytes()), overwrite=True)
+
 
 class Connection5:
     """A CryoSPARC 5 server.

@@ -91,6 +91,9 @@ class ExternalJob(Protocol):
     def show(self, png: Path) -> None:
         """Make a picture the output's and the job's image."""
 
+    def attach(self, path: Path) -> None:
+        """Put a file into the job's folder; safe to repeat."""
+
 
 class Connection(Protocol):
     """A server, logged in."""

@@ -86,6 +86,11 @@ def sorted_patches(patches: Image, n_classes: int, rounds: int, rng: np.random.G
 
 
 def nearest_average(patches: Image, averages: Image) -> NDArray[np.intp]:
+    """Find the average that each patch looks most like, see `best_fits`; (n,) numbers of averages."""
+    return best_fits(patches, averages)[0]
+
+
+def best_fits(patches: Image, averages: Image) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Find the average that each patch looks most like, turned and mirrored as fits best.
 
     The averages are turned instead of the patches, which makes it fast for many patches.
@@ -99,7 +104,10 @@ def nearest_average(patches: Image, averages: Image) -> NDArray[np.intp]:
 
     Returns
     -------
-    (n,) numbers of averages.
+    nearest
+        (n,) numbers of averages.
+    turn
+        (n,) how the patch must be turned to lie as the average does, see `turned_by`.
     """
     fade = _fade(patches.shape[-1])
     turned = np.stack([[_turned(each, k) for k in range(2 * N_TURNS)] for each in averages]) * fade
@@ -107,7 +115,14 @@ def nearest_average(patches: Image, averages: Image) -> NDArray[np.intp]:
     means = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
     looks = patches * fade
     looks = (looks - looks.mean(axis=(1, 2), keepdims=True) * (fade > 0)).reshape(len(patches), -1)
-    return np.asarray((looks @ means.T).argmax(axis=1) // (2 * N_TURNS))
+    best = (looks @ means.T).argmax(axis=1)
+    turn = best % (2 * N_TURNS)
+    return np.asarray(best // (2 * N_TURNS)), np.asarray(np.where(turn < N_TURNS, -turn % N_TURNS, turn))
+
+
+def turned_by(patches: Image, turn: NDArray[np.intp]) -> Image:
+    """Turn each patch, (n, s, s) float32, by its number of 24 steps; from 24 on the mirror image, which is its own inverse."""
+    return np.stack([_turned(patch, int(k)) for patch, k in zip(patches, turn, strict=True)])
 
 
 def cut_out(picture: Image, centres: Points) -> Image:

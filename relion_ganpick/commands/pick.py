@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,9 @@ from relion_ganpick.core.settings import PickRequest, RunSettings
 
 if TYPE_CHECKING:
     from relion_ganpick.core.picks import Picks
+    from relion_ganpick.formats.pick_lists import Listed
+    from relion_ganpick.inspect.job import Facts, Job
+    from relion_ganpick.picking.picker import Picker
     from relion_ganpick.picking.stream import Result
     from relion_ganpick.runs.results import Finished
 
@@ -23,8 +26,8 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     parser = subparsers.add_parser(
         "pick",
         help="find particles in micrographs",
-        description="Find particles in micrographs. Writes DIR/<micrograph>_autopick.star for each, "
-        "and pictures into DIR/overlays.",
+        description="Find particles in micrographs. Writes DIR/<micrograph>_autopick.star and _picks.json for each, "
+        "lists of all, pictures into DIR/overlays, and DIR/report.html, on which the picks can be looked at.",
         allow_abbrev=False,
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="micrographs")
@@ -42,12 +45,16 @@ class FolderResults:
     folder
         Where pictures go, below it.
     targets
-        Coordinate file of each micrograph.
+        Coordinate file by micrograph.
+    picker
+        What the picks come from.
     """
 
-    def __init__(self, folder: Path, targets: Sequence[Path]) -> None:
-        self.folder, self.targets = folder, targets
-        self._last: tuple[int, Picks] | None = None
+    def __init__(self, folder: Path, targets: Mapping[Path, Path], picker: Picker) -> None:
+        self.folder, self.picker = folder, picker
+        self.micrographs, self.targets = list(targets), list(targets.values())
+        self._last: tuple[int, Picks, Picks] | None = None
+        self._listed: dict[int, Listed] = {}
 
     def finished(self, index: int) -> Finished | None:
         """Pick every micrograph."""
@@ -58,22 +65,54 @@ class FolderResults:
         return None
 
     def keep(self, index: int, result: Result, picks: Picks) -> None:
-        """Write the coordinate file."""
-        from relion_ganpick.formats.pick_files import write_picks
+        """Write all scores, the picks for pipelines, and the coordinate file."""
+        from relion_ganpick.formats.pick_files import cut_digest, write_picks
+        from relion_ganpick.formats.pick_lists import UNKNOWN, Listed
+        from relion_ganpick.formats.picks_json import json_file, write_json
+        from relion_ganpick.runs.results import described
 
-        write_picks(self.targets[index], picks, scored=result.picks)
-        self._last = index, picks
+        assert result.picks is not None
+        write_picks(self._scores(index), result.picks)
+        about = described(self.picker, str(self.micrographs[index]), result)
+        write_json(json_file(self.targets[index]), about, picks, result.picks)
+        write_picks(self.targets[index], picks, cut_digest("", *self.picker.cut.key), result.picks)
+        self._last = index, picks, result.picks.without(picks)
+        merit = round(float(picks.score.mean()), 4) if len(picks) else 0.0
+        share = UNKNOWN if about.contaminated_share is None else about.contaminated_share
+        self._listed[index] = Listed(about.name, str(self.targets[index]), len(picks), merit, share)
 
     def failed(self, index: int, reason: str) -> str:
         """Leave nothing."""
         return reason
 
-    def picture(self, index: int) -> tuple[Path, Picks] | None:
-        """Draw the picks that were just kept."""
+    def place(self, index: int, folder: str, ending: str) -> Path:
+        """Name a file by the micrograph's."""
+        return self.folder / folder / f"{self.targets[index].name.removesuffix('_autopick.star')}{ending}"
+
+    def picture(self, index: int) -> tuple[Path, Picks, Picks] | None:
+        """Draw the picks that were just kept, and those that were not."""
         assert self._last is not None
         assert self._last[0] == index
-        name = self.targets[index].name.removesuffix("_autopick.star")
-        return self.folder / "overlays" / f"{name}.png", self._last[1]
+        return self.place(index, "overlays", ".png"), *self._last[1:]
+
+    def as_job(self, facts: Facts) -> Job | None:
+        """Describe the folder by the micrographs that could be picked."""
+        from relion_ganpick.inspect.job import Job
+
+        there = sorted(self._listed)
+        names = tuple(str(self.micrographs[index]) for index in there)
+        coordinates, scores = (tuple(each(index) for index in there) for each in (self.targets.__getitem__, self._scores))
+        shares = {name: self._listed[index].share for name, index in zip(names, there, strict=True)}
+        return Job(self.folder, Path.cwd(), names, coordinates, scores, facts, None, shares) if there else None
+
+    def write_lists(self) -> None:
+        """List the micrographs that were picked, as a RELION job does."""
+        from relion_ganpick.formats.pick_lists import write_lists
+
+        write_lists(self.folder, [self._listed[index] for index in sorted(self._listed)])
+
+    def _scores(self, index: int) -> Path:
+        return self.place(index, ".ganpick", "_scores.star")
 
 
 def run(namespace: argparse.Namespace) -> int:
@@ -94,9 +133,12 @@ def run(namespace: argparse.Namespace) -> int:
     terminal = Terminal("ganpick: ", "pick")
     with terminal.listening():
         picker = make_picker(RunRequest(pick, how), source, Picker, "ganpick", namespace.out, reuse=False)
-        results = FolderResults(namespace.out, list(targets.values()))
-        with terminal.bar(len(source)):
-            summary = Run(source, picker, results, how, terminal.advance).carry_out()
+        results = FolderResults(namespace.out, targets, picker)
+        try:
+            with terminal.bar(len(source)):
+                summary = Run(source, picker, results, how, terminal.advance).carry_out()
+        finally:
+            results.write_lists()
     if summary.failures:
         print(f"ganpick: {summary.failures} of {len(source)} micrographs could not be used (see above)", file=sys.stderr)
     return 1 if summary.failures else 0

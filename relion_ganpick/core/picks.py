@@ -60,6 +60,12 @@ class Picks:
         """Keep the picks whose figure of merit is at least ``threshold``."""
         return self.where(self.score >= threshold)
 
+    def without(self, others: Picks) -> Picks:
+        """Leave out the picks that lie exactly where others do."""
+        taken = set(zip(others.x.tolist(), others.y.tolist(), strict=True))
+        free = [place not in taken for place in zip(self.x.tolist(), self.y.tolist(), strict=True)]
+        return self.where(np.array(free, bool))
+
     def inside(self, left: float, top: float, right: float, bottom: float) -> Picks:
         """Keep the picks with left <= x <= right and top <= y <= bottom, all in pixels."""
         return self.where((self.x >= left) & (self.x <= right) & (self.y >= top) & (self.y <= bottom))

@@ -17,6 +17,7 @@ MIN_DISTANCE_DIAMETERS = 0.5
 EDGE_MARGIN_DIAMETERS = 0.125
 LARGEST_EROSION = 99
 AUTO = "auto"
+MASKS = ("no", "png", "mrc")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,6 +233,10 @@ class RunSettings:
         Number of threads.
     overlays
         Number of pictures of picked micrographs to write.
+    page
+        Whether the picks can be looked at afterwards in report.html and logfile.pdf.
+    masks
+        "png" or "mrc" to write where each micrograph is contaminated, else "no".
     max_failed
         Largest share of the micrographs that may fail, in [0, 1]; a run with more ends as failed, and keeps what it has done.
     """
@@ -243,6 +248,12 @@ class RunSettings:
     gpu: str | None = option(None, "GPU", "number of the GPU to use, such as 0", str, "main")
     j: int = option(1, "Threads", "number of threads", int, "main")
     overlays: int = option(8, "Overlays", "number of pictures of micrographs with circles at the picks", int)
+    page: bool = option(
+        True, "Page", "write report.html, a page to look at the picks, and logfile.pdf at the end (default: yes)", bool
+    )
+    masks: str = option(
+        "no", "Masks", "write where each micrograph is contaminated, as pictures (png) or maps (mrc)", str, choices=MASKS
+    )
     max_failed: float = option(
         0.5,
         "Largest share of failures",

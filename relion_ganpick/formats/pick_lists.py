@@ -12,6 +12,9 @@ import starfile
 from relion_ganpick.core.files import write_atomic
 
 LIST_FILE, SUMMARY_FILE = "autopick.star", "summary.star"
+NAME, PICKS, MEAN, SHARE = "rlnMicrographName", "rlnGroupNrParticles", "rlnAutopickFigureOfMerit", "ganpickContaminatedShare"
+UNKNOWN = -1.0
+"""Stands for a number that nobody knows: RELION reads numbers only."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,15 @@ class Listed:
         Number of picks in that.
     merit
         Mean figure of merit of the picks; 0 where there are none.
+    share
+        Share of the micrograph that is contaminated; -1 where it is not known.
     """
 
     micrograph: str
     coordinates: str
     n_picks: int
     merit: float
+    share: float = UNKNOWN
 
 
 def write_lists(folder: Path, rows: Sequence[Listed]) -> None:
@@ -42,8 +48,8 @@ def write_lists(folder: Path, rows: Sequence[Listed]) -> None:
         return
     pairs = pd.DataFrame([(row.micrograph, row.coordinates) for row in rows])
     pairs.columns = pd.Index(["rlnMicrographName", "rlnMicrographCoordinates"])
-    counts = pd.DataFrame([(row.micrograph, row.n_picks, row.merit) for row in rows])
-    counts.columns = pd.Index(["rlnMicrographName", "rlnGroupNrParticles", "rlnAutopickFigureOfMerit"])
+    counts = pd.DataFrame([(row.micrograph, row.n_picks, row.merit, row.share) for row in rows])
+    counts.columns = pd.Index([NAME, PICKS, MEAN, SHARE])
     write_atomic(folder / LIST_FILE, _star("coordinate_files", pairs))
     write_atomic(folder / SUMMARY_FILE, _star("", counts))
 

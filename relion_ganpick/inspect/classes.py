@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from relion_ganpick.adaptation.averages import HALF, cut_out, nearest_average, sorted_patches
+from relion_ganpick.adaptation.averages import HALF, N_TURNS, best_fits, cut_out, nearest_average, turned_by
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.inspect.pictures import Looks
 
@@ -77,13 +77,26 @@ def averages_of(looks: Mapping[int, Looks], kept: Mapping[int, Picks], seed: int
     merit = np.concatenate([kept[index].score for index in looks])
     rng = np.random.default_rng((seed, 3))
     n_classes = max(min(N_CLASSES, len(every) // FEWEST_OF_CLASS), 1)
-    fitted, member = sorted_patches(every[rng.permutation(len(every))[:MOST_PATCHES]], n_classes, ROUNDS, rng)
-    means = np.stack([fitted[member == k].mean(axis=0) for k in range(n_classes) if (member == k).any()])
+    means = _means(every[rng.permutation(len(every))[:MOST_PATCHES]], n_classes, rng)
     nearest = nearest_average(every, means)
     counts = np.bincount(nearest, minlength=len(means))
     order = [int(k) for k in np.argsort(-counts, kind="stable") if counts[k]]
     merits = tuple(float(merit[nearest == k].mean()) for k in order)
     return Averages(np.asarray(means[order]), tuple(int(counts[k]) for k in order), merits, len(patches))
+
+
+def _means(patches: Image, n_classes: int, rng: np.random.Generator) -> Image:
+    """Find averages by k-means, (k, s, s) float32: in turn patches join the nearest one, turned and mirrored as fits best.
+
+    They begin as means of random parts; a class that nobody joins is left out.
+    """
+    member, turn = rng.integers(n_classes, size=len(patches)), rng.integers(2 * N_TURNS, size=len(patches))
+    for last in range(ROUNDS, -1, -1):
+        fitted = turned_by(patches, turn)
+        means = np.stack([fitted[member == k].mean(axis=0) for k in range(n_classes) if (member == k).any()])
+        if last:
+            member, turn = best_fits(patches, means)
+    return np.asarray(means)
 
 
 def classes_of(looks: Looks, picks: Picks, averages: Averages) -> NDArray[np.intp]:

@@ -18,8 +18,9 @@ from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import write_atomic
 from relion_ganpick.formats.coordinates import micrograph_stem
 from relion_ganpick.formats.micrographs_star import read_defocus, read_micrographs
+from relion_ganpick.formats.pick_lists import LIST_FILE, NAME, SHARE, SUMMARY_FILE
 
-LIST_FILE, SUFFIX_FILE = "autopick.star", "coords_suffix_autopick.star"
+SUFFIX_FILE = "coords_suffix_autopick.star"
 FACTS_FILE = ".ganpick/run.json"
 SUFFIX = "_autopick.star"
 
@@ -40,6 +41,8 @@ class Facts:
         Smallest figure of merit of a pick; None is found from the picks.
     model
         Name or path of the model; None where it is not known.
+    angpix
+        Angstrom per pixel where the STAR file has none.
     """
 
     diameter: float | None = None
@@ -47,6 +50,7 @@ class Facts:
     contrast: str = "dark"
     threshold: float | None = None
     model: str | None = None
+    angpix: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Job:
         What the job was run with.
     in_mics
         The micrographs STAR file, or None where it is not known.
+    shares
+        Share of each micrograph that is contaminated, by name; None looks it up in the job's ``summary.star``.
     """
 
     folder: Path
@@ -76,6 +82,7 @@ class Job:
     scores: tuple[Path, ...]
     facts: Facts
     in_mics: Path | None
+    shares: Mapping[str, float] | None = None
 
     @property
     def diameter(self) -> float:
@@ -94,8 +101,8 @@ class Job:
     def pixel_sizes(self) -> dict[str, float | None]:
         """Angstrom per pixel by micrograph; None where only the file itself can tell."""
         if self.in_mics is None:
-            return {}
-        return {entry.name: entry.pixel_size for entry in read_micrographs(self.in_mics)}
+            return dict.fromkeys(self.names, self.facts.angpix)
+        return {entry.name: entry.pixel_size for entry in read_micrographs(self.in_mics, self.facts.angpix)}
 
     @cached_property
     def defocus(self) -> NDArray[np.float64]:
@@ -106,15 +113,9 @@ class Job:
     @cached_property
     def contaminated(self) -> NDArray[np.float64]:
         """(n,) float64, share of the micrograph that is contaminated, not a number where the job has not taken it down."""
-        known: dict[str, float] = {}
-        path = self.folder / "summary.star"
-        if path.is_file():
-            tables = [table for table in starfile.read(path, always_dict=True).values() if isinstance(table, pd.DataFrame)]
-            for table in tables:
-                if {"rlnMicrographName", "ganpickContaminatedShare"} <= set(table.columns):
-                    values = pd.to_numeric(table["ganpickContaminatedShare"], errors="coerce")
-                    known = dict(zip(table["rlnMicrographName"].astype(str), values, strict=True))
-        return np.array([known.get(name, np.nan) for name in self.names], float)
+        known = _shares(self.folder / SUMMARY_FILE) if self.shares is None else self.shares
+        shares = np.array([known.get(name, np.nan) for name in self.names], float)
+        return np.where(shares >= 0, shares, np.nan)
 
     def micrograph(self, index: int) -> Path:
         """File of a micrograph."""
@@ -179,6 +180,18 @@ def short_names(names: tuple[str, ...]) -> list[str]:
     for stem in stems:
         counts[stem] = counts.get(stem, 0) + 1
     return [stem if counts[stem] == 1 else str(Path(name).with_suffix("")) for stem, name in zip(stems, names, strict=True)]
+
+
+def _shares(summary: Path) -> dict[str, float]:
+    """Contaminated share by micrograph, as far as the job's summary has it."""
+    if not summary.is_file():
+        return {}
+    for block in starfile.read(summary, always_dict=True).values():
+        table = pd.DataFrame([block]) if isinstance(block, dict) else block
+        if {NAME, SHARE} <= set(table.columns):
+            values = pd.to_numeric(table[SHARE], errors="coerce")
+            return dict(zip(table[NAME].astype(str), values, strict=True))
+    return {}
 
 
 def _scores_file(folder: Path, coordinates: Path) -> Path:

@@ -67,9 +67,8 @@ def odd_ones(scores: Scores, contaminated: NDArray[np.float64], threshold: float
     """
     n = len(scores.n_file)
     kept = scores.score >= round(threshold * STEPS)
-    total = np.concatenate([[0], np.cumsum(kept)])
+    count = kept_counts(scores, threshold)
     merit = np.concatenate([[0.0], np.cumsum(np.where(kept, scores.score, 0), dtype=float)])
-    count = total[scores.starts[1:]] - total[scores.starts[:-1]]
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = (merit[scores.starts[1:]] - merit[scores.starts[:-1]]) / count / STEPS
     odd = np.zeros(n, bool)
@@ -81,6 +80,12 @@ def odd_ones(scores: Scores, contaminated: NDArray[np.float64], threshold: float
         spread = max(1.4826 * float(np.median(np.abs(values[known] - middle))), LEAST_SPREAD * abs(middle), 1e-6)
         odd |= known & (np.abs(np.where(known, values, middle) - middle) > ODD_SPREADS * spread)
     return odd
+
+
+def kept_counts(scores: Scores, threshold: float) -> NDArray[np.int64]:
+    """Count each micrograph's scored picks at or above a threshold, (n,)."""
+    total = np.concatenate([[0], np.cumsum(scores.score >= round(threshold * STEPS))])
+    return np.asarray(total[scores.starts[1:]] - total[scores.starts[:-1]], np.int64)
 
 
 def packed(scores: Scores) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -13,19 +13,22 @@ from numpy.typing import NDArray
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.frame import ImageArea, find_image_area
-from relion_ganpick.core.micrograph import read_micrograph
+from relion_ganpick.core.micrograph import Micrograph, read_micrograph
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.power import local_power
 from relion_ganpick.core.preprocess import FILLED, PARTICLE_PX, normalise, resize
 from relion_ganpick.core.scale import Scale, working_scale
-from relion_ganpick.formats.pick_files import State, inspect_picks
+from relion_ganpick.formats.pick_files import State, inspect_picks, read_picks
 from relion_ganpick.inspect.job import Job
-from relion_ganpick.inspect.scores import fast_picks, scored_picks
+from relion_ganpick.inspect.scores import scored_picks
+from relion_ganpick.report.overlays import LONGEST_SIDE, shrunk
+
+if TYPE_CHECKING:
+    from relion_ganpick.picking.stream import Sight
 
 Image = NDArray[np.float32]
 Grey = NDArray[np.uint8]
 
-LONGEST_SIDE = 1024
 QUALITY = 62  # of JPEG: the noise keeps its looks, and a report its size
 FILTERED_REACH = 4.0  # spreads about the median that become black and white
 PLAIN_PERCENTILES = (0.2, 99.8)
@@ -86,9 +89,13 @@ def look_at(path: Path, pixel_size: float | None, diameter: float, contrast: str
     GanpickError
         If the file cannot be read, or nobody says how large its pixels are.
     """
-    micrograph = read_micrograph(path, pixel_size)
+    return look_into(read_micrograph(path, pixel_size), diameter, contrast)
+
+
+def look_into(micrograph: Micrograph, diameter: float, contrast: str = "dark") -> Looks:
+    """Shrink a micrograph that has been read, see `look_at`."""
     if not micrograph.pixel_size:
-        raise GanpickError(f"{path}: its pixel size is not known")
+        raise GanpickError(f"{micrograph.name}: its pixel size is not known")
     pixels = micrograph.pixels
     area = find_image_area(pixels)
     inside = pixels[area.top : area.bottom, area.left : area.right]
@@ -97,7 +104,13 @@ def look_at(path: Path, pixel_size: float | None, diameter: float, contrast: str
     if contrast == "bright":
         picture = -picture
     shape = (pixels.shape[0], pixels.shape[1])
-    return Looks(shape, micrograph.pixel_size, area, scale, picture, _plain(pixels))
+    return Looks(shape, micrograph.pixel_size, area, scale, picture, _grey(shrunk(pixels)))
+
+
+def looks_of(sight: Sight) -> Looks:
+    """Take what a run has seen of a micrograph while picking it."""
+    prepared = sight.prepared
+    return Looks(prepared.shape, prepared.pixel_size, prepared.area, prepared.scale, prepared.picture, _grey(sight.small))
 
 
 def filtered(picture: Image) -> Grey:
@@ -134,7 +147,7 @@ def details(job: Job, index: int, looks: Looks | None, scored: Picks | None = No
         content["picks"]["power"] = looks.power(picks, job.diameter).round(3).tolist()
         content["layers"] = layers(looks)
     if inspect_picks(job.coordinates[index]).state is State.EDITED:
-        content["file"] = columns(fast_picks(job.coordinates[index]))
+        content["file"] = columns(read_picks(job.coordinates[index]))
     return content
 
 
@@ -161,10 +174,7 @@ def columns(picks: Picks) -> dict[str, list[float]]:
     return {"x": picks.x.round(2).tolist(), "y": picks.y.round(2).tolist(), "score": score.round(4).tolist()}
 
 
-def _plain(pixels: Image) -> Grey:
-    shrink = max(max(pixels.shape) / LONGEST_SIDE, 1.0)
-    size = (max(round(pixels.shape[1] / shrink), 1), max(round(pixels.shape[0] / shrink), 1))
-    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+def _grey(small: Image) -> Grey:
     low, high = np.percentile(small, PLAIN_PERCENTILES)
     return np.asarray(np.clip(255 * (small - low) / max(float(high - low), 1e-6), 0, 255), np.uint8)
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
+import logging
+import time
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import write_atomic
-from relion_ganpick.inspect.classes import averages_of, classes_of
+from relion_ganpick.inspect.classes import classes_of
 from relion_ganpick.inspect.job import Facts, Job, find_job, write_facts
+from relion_ganpick.inspect.material import N_MICROGRAPHS, Contamination, Material, Seen, gather
 from relion_ganpick.inspect.payload import job_payload
-from relion_ganpick.inspect.pictures import Looks, contamination_layer, details, look_at
-from relion_ganpick.inspect.scores import read_scores, scored_picks
-from relion_ganpick.report.overlays import which_overlays
+from relion_ganpick.inspect.pictures import contamination_layer, details
+from relion_ganpick.report.names import REPORT_FILE
 
-REPORT_FILE = "report.html"
-N_MICROGRAPHS = 24
+log = logging.getLogger(__name__)
+
 HINT = "for report.html, a page to look at the picks: pip install 'relion-ganpick[inspect]', then: ganpick inspect JOB --report"
-Contamination = Callable[[Looks], Any]
 
 
 def can_report() -> bool:
@@ -28,33 +28,43 @@ def can_report() -> bool:
     return find_spec("bokeh") is not None
 
 
-def report_or_hint(
-    folder: Path, say: Callable[[str], None], facts: Facts | None = None, contamination: Contamination | None = None
-) -> Path | None:
-    """Write the report at a run's end, or say how to get it; no run fails for want of a page.
+def write_reports(
+    job: Job, seen: Mapping[int, Seen] | None = None, contamination: Contamination | None = None
+) -> tuple[Path, ...]:
+    """Write ``logfile.pdf`` and ``report.html`` at a run's end, and say what that took; no run fails for want of them.
 
     Parameters
     ----------
-    folder, facts, contamination
-        See `write_report`.
-    say
-        Takes one line where there is no report.
+    job
+        The job; what it was run with is taken down for later pages.
+    seen
+        Micrographs that the run has just seen, by number.
+    contamination
+        Tells where contamination is on those that must be read again; None leaves that out.
 
     Returns
     -------
-    The file, or None.
+    The files. Without the extra ``[inspect]`` only the first, and a line says how to get the other.
     """
-    if facts is not None:
-        with contextlib.suppress(OSError):
-            write_facts(folder, facts)
-    if not can_report():
-        say(HINT)
-        return None
+    from relion_ganpick.inspect.logfile import write_logfile
+
+    begun, written = time.process_time(), []
+    ways: list[Callable[[Material], Path]] = [write_logfile]
+    if can_report():
+        ways.append(write_html)
+    else:
+        log.info(HINT)
     try:
-        return write_report(folder, facts, contamination)
-    except (GanpickError, OSError) as error:
-        say(f"no {REPORT_FILE}: {error}; the picks are not affected")
-        return None
+        write_facts(job.folder, job.facts)
+        material = gather(job, seen, contamination)
+        for way in ways:
+            written.append(way(material))
+    except Exception as error:  # whatever it is, the picks are there
+        what = str(error) if isinstance(error, (GanpickError, OSError)) else repr(error)
+        log.warning(f"the picks cannot be shown in {REPORT_FILE}: {what}; the picks are not affected")
+    if written:
+        log.info(f"{' and '.join(map(str, written))} show the picks ({time.process_time() - begun:.1f} s of processor time)")
+    return tuple(written)
 
 
 def write_report(
@@ -82,44 +92,31 @@ def write_report(
     GanpickError
         If the folder holds no job, or not one of the micrographs can be read.
     """
-    from relion_ganpick.inspect.page import page_html
-
     if facts is not None:
         write_facts(folder, facts)
-    job = find_job(folder, facts)
-    scores = read_scores(job)
-    chosen = which_overlays(len(job.names), n)
-    data: dict[str, Any] = {"job": job_payload(job, scores, served=False) | {"first": chosen[0]}}
-    looks = {}
-    for index in chosen:
-        seen, problem = try_to_look(job, index)
-        content = details(job, index, seen)
-        content["problem"] = problem
-        content["others"] = []
-        if seen is not None:
-            looks[index] = seen
-            if contamination is not None:
-                layer = contamination_layer(contamination(seen), seen.area)
-                content["layers"]["contamination"] = layer
-                data["job"]["contaminated"][index] = layer["share"]
-        data[f"micrograph/{index}"] = content
+    return write_html(gather(find_job(folder, facts), None, contamination, n))
 
-    threshold = data["job"]["threshold"]
-    averages = averages_of(looks, {index: scored_picks(job, index).above(threshold) for index in looks})
+
+def write_html(material: Material) -> Path:
+    """Write the page; returns the file."""
+    from relion_ganpick.inspect.page import page_html
+
+    job, averages = material.job, material.averages
+    described = job_payload(job, material.scores, served=False) | {"first": material.chosen[0]}
+    data: dict[str, Any] = {"job": described}
+    for index in material.chosen:
+        seen, picks = material.seen.get(index), material.picks[index]
+        content = details(job, index, None if seen is None else seen.looks, picks)
+        content |= {"problem": material.problems.get(index), "others": []}
+        if seen is not None and seen.contamination is not None:
+            layer = contamination_layer(seen.contamination, seen.looks.area)
+            content["layers"]["contamination"] = layer
+            described["contaminated"][index] = layer["share"]
+        if seen is not None and averages is not None:
+            content["classes"] = classes_of(seen.looks, picks, averages).tolist()
+        data[f"micrograph/{index}"] = content
     if averages is not None:
         data["averages"] = averages.payload()
-        for index, seen in looks.items():
-            data[f"micrograph/{index}"]["classes"] = classes_of(seen, scored_picks(job, index), averages).tolist()
-    path = folder / REPORT_FILE
+    path = job.folder / REPORT_FILE
     write_atomic(path, page_html(f"{job.folder} - ganpick", data))
     return path
-
-
-def try_to_look(job: Job, index: int) -> tuple[Looks | None, str | None]:
-    """Look at a micrograph; where that cannot be done, say why."""
-    try:
-        name = job.names[index]
-        working = job.facts.working_diameter or job.diameter
-        return look_at(job.micrograph(index), job.pixel_sizes.get(name), working, job.facts.contrast), None
-    except GanpickError as error:
-        return None, str(error)

@@ -23,7 +23,6 @@ STEPS = 10000
 """A figure of merit is kept as a whole number of these steps: the four digits that our files hold."""
 STATES = (State.MISSING, State.OURS, State.EDITED)
 SHOWN_AS = {State.DAMAGED: State.MISSING, State.UNREADABLE: State.MISSING}
-X, Y, SCORE = "_rlnCoordinateX", "_rlnCoordinateY", "_rlnAutopickFigureOfMerit"
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,8 @@ class Scores:
         (n,) float32, their mean figure of merit, picks by hand left out; not a number without any.
     lowest_file
         (n,) float32, their lowest one.
+    stamps
+        (n, 4) int64, times and sizes of the files that they were read from; None where they come from no files.
     """
 
     starts: NDArray[np.int64]
@@ -52,6 +53,7 @@ class Scores:
     n_file: NDArray[np.int32]
     mean_file: NDArray[np.float32]
     lowest_file: NDArray[np.float32]
+    stamps: NDArray[np.int64] | None = None
 
     def of(self, index: int) -> NDArray[np.float64]:
         """Figures of merit of one micrograph, (k,) float64, falling."""
@@ -76,7 +78,7 @@ class Scores:
         return high / STEPS
 
 
-def read_scores(job: Job, say: Callable[[int, int], None] | None = None) -> Scores:
+def read_scores(job: Job, say: Callable[[int, int], None] | None = None, last: Scores | None = None) -> Scores:
     """Read the figures of merit of all micrographs; those that have not changed come from one file.
 
     Parameters
@@ -85,8 +87,12 @@ def read_scores(job: Job, say: Callable[[int, int], None] | None = None) -> Scor
         The job.
     say
         Takes the number of micrographs that were read anew so far, and how many there are to read.
+    last
+        What was read before; it is given back if no file has changed since.
     """
     stamps = np.array([(*_stamp(a), *_stamp(b)) for a, b in zip(job.scores, job.coordinates, strict=True)], np.int64)
+    if last is not None and last.stamps is not None and np.array_equal(last.stamps, stamps):
+        return last
     names = np.array(job.names)
     before = _load(job.folder / CACHE_FILE)
     known: dict[str, int] = {}
@@ -116,32 +122,16 @@ def read_scores(job: Job, say: Callable[[int, int], None] | None = None) -> Scor
     if stale:
         _save(job.folder / CACHE_FILE, {"names": names, "stamps": stamps, "starts": starts, "score": score, "facts": facts})
     state, n_file = facts[:, 0].astype(np.uint8), facts[:, 1].astype(np.int32)
-    return Scores(starts, score, state, n_file, facts[:, 2].astype(np.float32), facts[:, 3].astype(np.float32))
+    return Scores(starts, score, state, n_file, facts[:, 2].astype(np.float32), facts[:, 3].astype(np.float32), stamps)
 
 
 def scored_picks(job: Job, index: int) -> Picks:
     """Every scored pick of a micrograph, best first; those of the coordinate file where there is no file of scores."""
     if job.scores[index].is_file():
-        return fast_picks(job.scores[index]).sorted()
+        return read_picks(job.scores[index]).sorted()
     if job.coordinates[index].is_file():
-        return fast_picks(job.coordinates[index]).sorted()
+        return read_picks(job.coordinates[index]).sorted()
     return Picks.none()
-
-
-def fast_picks(path: Path) -> Picks:
-    """Read a coordinate file of one table of numbers, as pickers write it; any other is left to `read_picks`."""
-    lines = path.read_text(errors="replace").splitlines()
-    columns = [line.split()[0] for line in lines if line.startswith("_")]
-    first = next((k for k, line in enumerate(lines) if line.startswith("_")), len(lines)) + len(columns)
-    body = " ".join(lines[first:]).split()
-    if {X, Y, SCORE} <= set(columns) and len(body) % len(columns) == 0 and "loop_" not in body:
-        try:
-            table = np.array(body, np.float64).reshape(-1, len(columns))
-        except ValueError:
-            return read_picks(path)
-        x, y, score = (table[:, columns.index(name)] for name in (X, Y, SCORE))
-        return Picks(x, y, score)
-    return read_picks(path)
 
 
 def _read_one(job: Job, index: int) -> tuple[NDArray[np.uint16], tuple[int, int, float, float]]:
@@ -152,7 +142,7 @@ def _read_one(job: Job, index: int) -> tuple[NDArray[np.uint16], tuple[int, int,
         score = np.empty(0)
     try:
         found = inspect_picks(job.coordinates[index])
-        file = fast_picks(job.coordinates[index]).score if found.state is not State.MISSING else np.empty(0)
+        file = read_picks(job.coordinates[index]).score if found.state is not State.MISSING else np.empty(0)
     except (GanpickError, OSError):
         found, file = inspect_picks(Path("/nonexistent")), np.empty(0)
     merits = file[file >= 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -50,6 +51,7 @@ class Session:
         self._averages: Averages | None = None
         self._averaged = False
         self._progress: dict[str, Any] = {"finished": True, "text": ""}
+        threading.Thread(target=self._look_ahead, daemon=True).start()
 
     def payload(self) -> dict[str, Any]:
         """Describe the job as a whole."""
@@ -144,12 +146,19 @@ class Session:
 
     def _scores(self) -> Scores:
         """Read the figures of merit again: somebody else may have written, too."""
-        scores = read_scores(self.job)
         with self._lock:
-            if not np.array_equal(scores.score, self._last.score):
+            last = self._last
+        scores = read_scores(self.job, last=last)
+        with self._lock:
+            if scores is not last and not np.array_equal(scores.score, last.score):
                 self._packed = packed(scores)
             self._last = scores
         return scores
+
+    def _look_ahead(self) -> None:
+        """Look at the micrograph that the page begins with before anybody asks."""
+        with contextlib.suppress(GanpickError):
+            self.look(0)
 
     def _threshold(self) -> float:
         known = self.job.facts.threshold

@@ -8,8 +8,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.faults import hits_all, in_words, out_of_memory
@@ -17,6 +20,9 @@ from relion_ganpick.core.frame import ImageArea
 from relion_ganpick.core.micrograph import read_header, read_micrograph
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.picking.picker import Picker, Prepared
+from relion_ganpick.report.overlays import shrunk
+
+Image = NDArray[np.float32]
 
 MOST_READERS = 4
 BYTES_IN_FLIGHT = 768 * 2**20
@@ -35,11 +41,30 @@ class Task:
         The file.
     pixel_size
         Angstrom per pixel; None takes the file's own.
+    shown
+        Whether its picture will be shown, and so comes with the result.
     """
 
     name: str
     path: Path
     pixel_size: float | None = None
+    shown: bool = False
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a picture is made of, without reading the micrograph again.
+
+    Attributes
+    ----------
+    small
+        (h, w) float32, the whole micrograph with at most 1024 pixels a side.
+    prepared
+        The micrograph as the network saw it.
+    """
+
+    small: Image
+    prepared: Prepared
 
 
 @dataclass(frozen=True)
@@ -62,6 +87,12 @@ class Result:
         Where the image is; None if it could not be used.
     seconds
         Time spent in the stages read, scale, network, localise.
+    pixel_size
+        Angstrom per pixel that was used; None if the micrograph could not be used.
+    contamination
+        (h, w) float32, chance of contamination at the working scale of the image area; None where the model does not say.
+    sight
+        What was seen of a micrograph that will be shown; None for all others.
     """
 
     task: Task
@@ -71,6 +102,14 @@ class Result:
     shape: tuple[int, int] | None = None
     area: ImageArea | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    pixel_size: float | None = None
+    contamination: Image | None = None
+    sight: Sight | None = None
+
+    @property
+    def contaminated_share(self) -> float | None:
+        """Share of the image area that is more likely contaminated than not; None where the model does not say."""
+        return None if self.contamination is None else float((self.contamination >= 0.5).mean())
 
 
 def stream(tasks: Iterable[Task], picker: Picker, threads: int = 1) -> Iterator[Result]:
@@ -122,9 +161,11 @@ def _read(task: Task, picker: Picker, budget: _Budget, wanted: int) -> tuple[Pre
         micrograph = read_micrograph(task.path, task.pixel_size)
         read = time.perf_counter()
         prepared = picker.prepare(micrograph)
+        sight = Sight(shrunk(micrograph.pixels), prepared) if task.shown else None
     seconds = {"read": read - began, "scale": time.perf_counter() - read}
     warning = _pixel_size_warning(task, micrograph.header_pixel_size)
-    return prepared, Result(task, Picks.none(), None, warning, prepared.shape, prepared.area, seconds)
+    shape, pixel_size = prepared.shape, prepared.pixel_size
+    return prepared, Result(task, Picks.none(), None, warning, shape, prepared.area, seconds, pixel_size, sight=sight)
 
 
 def _finish(half_done: Result | tuple[Prepared, Result], picker: Picker) -> Result:
@@ -139,7 +180,8 @@ def _finish(half_done: Result | tuple[Prepared, Result], picker: Picker) -> Resu
     except Exception as error:
         return _failed(result.task, error)
     seconds = result.seconds | {"network": network - began, "localise": time.perf_counter() - network}
-    return Result(result.task, picks, None, result.warning, result.shape, result.area, seconds)
+    contamination = marked[1] if len(marked) > 1 else None
+    return replace(result, picks=picks, seconds=seconds, contamination=contamination)
 
 
 def _failed(task: Task, error: Exception) -> Result:

@@ -12,13 +12,18 @@ import threading
 def main() -> None:
     """Read the plan, one line of JSON on standard input, and carry it out.
 
-    Standard input stays open as long as the watching process lives; when it closes we end at once.
+    The last word of the command line is the number of a pipe, which gets one byte when all picks are kept. Standard input
+    stays open as long as the watching process lives; when it closes we end at once.
     """
     plan = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from relion_ganpick.relion.worker import work
 
-    status = work(plan)
+    def settled() -> None:
+        with contextlib.suppress(OSError):
+            os.write(int(sys.argv[-1]), b"1")
+
+    status = work(plan, settled)
     with contextlib.suppress(OSError):
         sys.stdout.flush()
     os._exit(status)

@@ -25,19 +25,25 @@ class Generation:
         Output that is declared to the pipeline.
     node_label
         Its type for RELION 4 and 5; None for 3.1, which has numbers only.
+    micrographs_label
+        Type of a list of micrographs for RELION 4 and 5.
     """
 
     name: str
     star_version: int
     node_file: str
     node_label: str | None
+    micrographs_label: str | None = None
 
 
-NODE_NUMBER = 2
+NODE_NUMBER, MICROGRAPHS_NUMBER, LOGFILE_NUMBER = 2, 1, 13
+LOGFILE_LABEL = "LogFile.pdf.relion.autopick"
 GENERATIONS = {
     "3.1": Generation("3.1", 30001, "coords_suffix_autopick.star", None),
-    "4.0": Generation("4.0", 30001, "autopick.star", "MicrographsCoords.star.relion.autopick"),
-    "5.0": Generation("5.0", 50001, "autopick.star", "MicrographCoordsGroup.star.relion.autopick"),
+    "4.0": Generation("4.0", 30001, "autopick.star", "MicrographsCoords.star.relion.autopick", "MicrographsData.star.relion"),
+    "5.0": Generation(
+        "5.0", 50001, "autopick.star", "MicrographCoordsGroup.star.relion.autopick", "MicrographGroupMetadata.star.relion"
+    ),
 }
 NEWEST = "5.0"
 

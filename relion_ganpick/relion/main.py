@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 0.5
+REPORT_SECONDS = 300.0
 WORKER = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from relion_ganpick.relion.child import main; main()"
 
 
@@ -161,6 +162,7 @@ def _carry_out(folder: JobFolder, options: JobOptions) -> str:
     _size_circles(folder, options.pick, entries[0].pixel_size, generation)
     plan = {
         "output": options.output,
+        "in_mics": options.in_mics,
         "keep_inside": generation.node_label is not None,
         "pick": asdict(options.pick),
         "run": asdict(options.run),
@@ -194,8 +196,23 @@ def _watch(folder: JobFolder, plan: str) -> str:
     """Run the worker; returns the marker that its end calls for, and raises if it failed."""
     paths = json.dumps([path for path in sys.path if path])
     lock = () if folder.lock is None else (folder.lock,)
-    worker = subprocess.Popen([sys.executable, "-I", "-c", WORKER, paths], stdin=subprocess.PIPE, pass_fds=lock)
+    hears, says = os.pipe()
+    os.set_blocking(hears, False)
+    command = [sys.executable, "-I", "-c", WORKER, paths, str(says)]
+    try:
+        worker = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(*lock, says))
+    finally:
+        os.close(says)
+    try:
+        return _hear(worker, folder, plan, hears)
+    finally:
+        os.close(hears)
+
+
+def _hear(worker: subprocess.Popen[bytes], folder: JobFolder, plan: str, hears: int) -> str:
+    """Give the worker its plan and wait for it; once it has said that all picks are kept, no trouble is the job's."""
     assert worker.stdin is not None
+    settled = None
     try:
         try:
             worker.stdin.write(plan.encode() + b"\n")
@@ -206,15 +223,32 @@ def _watch(folder: JobFolder, plan: str) -> str:
             if folder.abort_requested():
                 _complain("abort requested")
                 return ABORTED
+            settled = settled or _settled(hears)
+            if settled and time.monotonic() - settled > REPORT_SECONDS:
+                _complain(f"WARNING: report.html is not ready after {REPORT_SECONDS:g} s: it is given up; the picks are complete")
+                return SUCCESS
             time.sleep(POLL_SECONDS)
     finally:
         _end(worker)
-    if worker.returncode < 0:
-        name = signal.Signals(-worker.returncode).name
-        raise GanpickError(f"the worker was killed by {name}" + (": out of memory?" if name == "SIGKILL" else ""))
+    killed = "" if worker.returncode >= 0 else signal.Signals(-worker.returncode).name
+    memory = ": out of memory?" if killed == "SIGKILL" else ""
+    if settled or _settled(hears):
+        if killed:
+            _complain(f"WARNING: report.html is not complete: the worker was killed by {killed}{memory}; the picks are complete")
+        return SUCCESS
+    if killed:
+        raise GanpickError(f"the worker was killed by {killed}{memory}")
     if worker.returncode:
         raise WorkerEndedError(worker.returncode)
     return SUCCESS
+
+
+def _settled(hears: int) -> float | None:
+    """When the worker's word was heard that all picks are kept; None as long as it has not come."""
+    try:
+        return time.monotonic() if os.read(hears, 1) else None
+    except BlockingIOError:
+        return None
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:

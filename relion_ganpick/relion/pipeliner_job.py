@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pipeliner.data_structure import NODE_MICROGRAPHCOORDSGROUP, NODE_MICROGRAPHGROUPMETADATA
+from pipeliner.data_structure import NODE_LOGFILE, NODE_MICROGRAPHCOORDSGROUP, NODE_MICROGRAPHGROUPMETADATA
 from pipeliner.display_tools import create_results_display_object, make_particle_coords_thumb
 from pipeliner.external_program_utils import ExternalProgram
 from pipeliner.job_options import (
@@ -36,14 +36,15 @@ from relion_ganpick.core.cut import CUTS
 from relion_ganpick.core.errors import GanpickError, in_flags
 from relion_ganpick.core.options import Option, options_of, share_of
 from relion_ganpick.core.settings import PickRequest, RunSettings
-from relion_ganpick.relion.outputs import LIST_FILE
+from relion_ganpick.formats.pick_lists import LIST_FILE, SUMMARY_FILE
+from relion_ganpick.report.names import LOGFILE, REPORT_FILE
 from relion_ganpick.version import __version__
 
 COMMAND = "relion_ganpick"
 THREADS = "j"
 GROUPS = {"main": "Main", "advanced": "Advanced options"}
 # What finished micrographs need not be picked again for; everything else would make another job of it.
-EDITABLE_ON_CONTINUE = (*CUTS, "device", "gpu", "overlays", "max_failed")
+EDITABLE_ON_CONTINUE = (*CUTS, "device", "gpu", "overlays", "page", "masks", "max_failed")
 SCORE_BINS = 50
 KINDS: dict[type, Any] = {float: FloatJobOption, int: IntJobOption, str: StringJobOption, bool: BooleanJobOption}
 
@@ -113,8 +114,11 @@ class GanpickAutopick(PipelinerJob):  # type: ignore[misc]
         ]
 
     def create_output_nodes(self) -> None:
-        """Announce the list of coordinate files, of the type that RELION's own autopicking has."""
+        """Announce the list of coordinate files, the summary and the PDF, of the types that RELION's own autopicking has."""
         self.add_output_node(LIST_FILE, NODE_MICROGRAPHCOORDSGROUP, ["relion", "autopick", "ganpick"])
+        self.add_output_node(SUMMARY_FILE, NODE_MICROGRAPHGROUPMETADATA, ["relion", "autopick", "ganpick"])
+        if self.joboptions["page"].get_boolean():
+            self.add_output_node(LOGFILE, NODE_LOGFILE, ["relion", "autopick", "ganpick"])
 
     def get_commands(self) -> list[PipelinerCommand]:
         """Call the executable with every option that has been filled in."""
@@ -144,12 +148,13 @@ class GanpickAutopick(PipelinerJob):  # type: ignore[misc]
         }
 
     def create_results_display(self) -> list[ResultsDisplayObject]:
-        """Show the figures of merit, the counts, and the first, middle and last micrographs with their picks."""
+        """Show figures of merit, counts, the first, middle and last micrographs with their picks, and the page."""
         picked = self._picked()
         if not picked:
             return [self._note("Nothing was picked", f"No micrograph could be used: {self.output_dir}run.err says why.")]
         shown = [picked[k] for k in sorted({0, len(picked) // 2, len(picked) - 1})]
-        return [self._score_histogram(picked), self._count_histogram(picked), *(self._thumbnail(each) for each in shown)]
+        histograms = [self._score_histogram(picked), self._count_histogram(picked)]
+        return [*histograms, *(self._thumbnail(each) for each in shown), *self._page()]
 
     def prepare_clean_up_lists(self, do_harsh: bool = False) -> tuple[list[str], list[str]]:
         """Name what can be made again, pictures and working files, and only for a harsh clean-up; never the picks."""
@@ -219,6 +224,15 @@ class GanpickAutopick(PipelinerJob):  # type: ignore[misc]
             ylabel="Micrographs",
             associated_data=[self._list_file],
         )
+
+    def _page(self) -> list[ResultsDisplayObject]:
+        """Show report.html where it is there; the picks can be looked at on it."""
+        path = f"{self.output_dir}{REPORT_FILE}"
+        if not Path(path).is_file():
+            return []
+        title = "Look at the picks: slide the threshold, compare"
+        page = {"title": title, "html_file": path, "associated_data": [self._list_file], "start_collapsed": True}
+        return [create_results_display_object("html", **page)]
 
     def _thumbnail(self, picked: PickedMicrograph) -> ResultsDisplayObject:
         if Path(picked.micrograph).suffix.lower() != ".mrc":

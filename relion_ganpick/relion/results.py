@@ -10,14 +10,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from relion_ganpick.core.cut import CUTS
+from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks, counts_above
 from relion_ganpick.formats.micrographs_star import MicrographEntry
-from relion_ganpick.formats.pick_files import FileState, State, cut_digest, digest, inspect_picks, read_picks, write_picks
+from relion_ganpick.formats.pick_files import (
+    FileState,
+    State,
+    can_be_read,
+    cut_digest,
+    digest,
+    inspect_picks,
+    read_picks,
+    write_picks,
+)
+from relion_ganpick.formats.picks_json import json_file, read_head, refresh_json, write_json
+from relion_ganpick.inspect.job import Facts, Job
 from relion_ganpick.picking.picker import Picker
 from relion_ganpick.picking.stream import Result
 from relion_ganpick.relion.names import inside_stem, pick_file, scores_file
-from relion_ganpick.runs.results import Finished
+from relion_ganpick.runs.results import Finished, described
 from relion_ganpick.version import __version__
 
 log = logging.getLogger(__name__)
@@ -36,11 +50,16 @@ class JobResults:
         Whether coordinate files must stay in the folder; see `pick_file`.
     picker
         What the picks come from.
+    in_mics
+        The micrographs STAR file.
     """
 
-    def __init__(self, output: str, entries: Sequence[MicrographEntry], keep_inside: bool, picker: Picker) -> None:
-        self.output, self.entries, self.keep_inside, self.picker = output, entries, keep_inside, picker
+    def __init__(
+        self, output: str, entries: Sequence[MicrographEntry], keep_inside: bool, picker: Picker, in_mics: Path | None = None
+    ) -> None:
+        self.output, self.entries, self.keep_inside, self.picker, self.in_mics = output, entries, keep_inside, picker, in_mics
         self._fingerprints: dict[int, str | None] = {}
+        self._shares: dict[int, float | None] = {}
 
     def finished(self, index: int) -> Finished | None:
         """Find a micrograph whose coordinates still hold or were edited, or choose anew among its scores."""
@@ -50,6 +69,7 @@ class JobResults:
         if found.state is State.EDITED:
             if found.reason:
                 log.warning(f"{path}: {found.reason}: kept; delete it to have this micrograph picked anew")
+            _follow(path)
             return _as_before(found, ", edited since: kept")
         if found.state is State.UNREADABLE:
             log.warning(
@@ -70,7 +90,7 @@ class JobResults:
         return None
 
     def keep(self, index: int, result: Result, picks: Picks) -> None:
-        """Write first all scores, then the picks that RELION reads."""
+        """Write first all scores, then the picks for pipelines, then those that RELION reads, by which it is finished."""
         assert result.picks is not None
         if self.entries[index].pixel_size is None:
             log.warning(
@@ -79,6 +99,9 @@ class JobResults:
         # taken before the file was read: should it change meanwhile, the next run picks it again
         fingerprint = self._fingerprints.pop(index) or digest("")
         write_picks(Path(scores_file(self.output, self._name(index))), result.picks, fingerprint)
+        self._shares[index] = result.contaminated_share
+        about = described(self.picker, self._name(index), result)
+        write_json(json_file(self._pick_file(index)), about, picks, result.picks)
         write_picks(self._pick_file(index), picks, self._settings_digest(fingerprint), result.picks)
 
     def failed(self, index: int, reason: str) -> str:
@@ -86,17 +109,47 @@ class JobResults:
         path = self._pick_file(index)
         if self._fingerprints.pop(index, None) and inspect_picks(path).state in (State.OURS, State.DAMAGED):
             path.unlink()
+            json_file(path).unlink(missing_ok=True)
         return reason
 
-    def picture(self, index: int) -> tuple[Path, Picks] | None:
-        """Draw what is in the coordinate file, unless the picture is newer."""
+    def place(self, index: int, folder: str, ending: str) -> Path:
+        """Name a file by the micrograph's, without its job's folder."""
+        return Path(f"{self.output}{folder}/{inside_stem(self._name(index))}{ending}")
+
+    def picture(self, index: int) -> tuple[Path, Picks, Picks] | None:
+        """Draw what is in the coordinate file and what is not, unless the picture is newer."""
         picks = self._pick_file(index)
-        picture = Path(f"{self.output}overlays/{inside_stem(self._name(index))}.png")
+        picture = self.place(index, "overlays", ".png")
         if not picks.is_file() or (picture.is_file() and picture.stat().st_mtime_ns >= picks.stat().st_mtime_ns):
             return None
         if inspect_picks(picks).state is State.UNREADABLE:
             return None
-        return picture, read_picks(picks)
+        kept, scores = read_picks(picks), Path(scores_file(self.output, self._name(index)))
+        return picture, kept, (read_picks(scores) if scores.is_file() else Picks.none()).without(kept)
+
+    def as_job(self, facts: Facts) -> Job | None:
+        """Describe the job by the coordinate files that are there."""
+        there = [index for index in range(len(self.entries)) if can_be_read(self._pick_file(index))]
+        if not there:
+            return None
+        shares = [self._share(index) for index in there]
+        return Job(
+            Path(self.output),
+            Path.cwd(),
+            tuple(self._name(index) for index in there),
+            tuple(self._pick_file(index) for index in there),
+            tuple(Path(scores_file(self.output, self._name(index))) for index in there),
+            facts,
+            self.in_mics,
+            {self._name(index): np.nan if share is None else share for index, share in zip(there, shares, strict=True)},
+        )
+
+    def _share(self, index: int) -> float | None:
+        """Contaminated share of a micrograph, from this run or from an earlier one."""
+        if index not in self._shares:
+            head = read_head(json_file(self._pick_file(index)))
+            self._shares[index] = None if head is None else head.contaminated_share
+        return self._shares[index]
 
     def _cut_again(self, index: int, path: Path, fingerprint: str) -> Finished | None:
         """Choose anew among scores that are still good; no network is needed."""
@@ -106,6 +159,7 @@ class JobResults:
             return None
         scored = read_picks(scores)
         picks = self.picker.cut.keep(scored)
+        refresh_json(json_file(path), picks, self.picker.threshold)
         write_picks(path, picks, self._settings_digest(fingerprint), scored)
         return Finished(len(picks), counts_above(scored.score), " (from its scores)", before=False)
 
@@ -132,6 +186,18 @@ class JobResults:
 
     def _settings_digest(self, fingerprint: str) -> str:
         return cut_digest(fingerprint, *self.picker.cut.key)
+
+
+def _follow(path: Path) -> None:
+    """Let ``picks.json`` say what a person has made of a coordinate file since."""
+    beside = json_file(path)
+    try:
+        if beside.stat().st_mtime_ns < path.stat().st_mtime_ns:
+            refresh_json(beside, read_picks(path), edited=True)
+    except FileNotFoundError:
+        return
+    except GanpickError as error:
+        log.warning(f"{error}; the picks are not affected")
 
 
 def _as_before(found: FileState, note: str = "") -> Finished:

@@ -6,6 +6,7 @@ It may be killed at any moment.
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,11 @@ from relion_ganpick.runs.terminal import Terminal
 PROGRAM = "relion_ganpick"
 
 
-def carry_out(plan: dict[str, Any], terminal: Terminal) -> int:
+def nothing() -> None:
+    """Do nothing."""
+
+
+def carry_out(plan: dict[str, Any], terminal: Terminal, settled: Callable[[], None] = nothing) -> int:
     """Pick everything that is missing in a job.
 
     Parameters
@@ -35,6 +40,8 @@ def carry_out(plan: dict[str, Any], terminal: Terminal) -> int:
         Folder, settings and micrographs, as the executable sends them.
     terminal
         Where lines go.
+    settled
+        Called when all picks are kept: whatever happens from then on, the job has succeeded.
 
     Returns
     -------
@@ -44,13 +51,13 @@ def carry_out(plan: dict[str, Any], terminal: Terminal) -> int:
     entries = [MicrographEntry(name, pixel_size) for name, pixel_size in plan["micrographs"]]
     source = FileSource([Task(each.name, Path(each.name), each.pixel_size) for each in entries])
     picker = make_picker(request, source, Picker, PROGRAM, Path(plan["output"]))
-    results = JobResults(plan["output"], entries, plan["keep_inside"], picker)
+    results = JobResults(plan["output"], entries, plan["keep_inside"], picker, Path(plan["in_mics"]))
     with terminal.bar(len(source)):
-        Run(source, picker, results, request.how, terminal.advance).carry_out()
+        Run(source, picker, results, request.how, terminal.advance, settled).carry_out()
     return 0
 
 
-def work(plan: dict[str, Any]) -> int:
+def work(plan: dict[str, Any], settled: Callable[[], None] = nothing) -> int:
     """Carry out a plan, and turn whatever goes wrong into lines.
 
     Returns
@@ -61,7 +68,7 @@ def work(plan: dict[str, Any]) -> int:
     status = 1
     try:
         with terminal.listening():
-            status = carry_out(plan, terminal)
+            status = carry_out(plan, terminal, settled)
     except GanpickError as error:
         terminal.complain(f"{PROGRAM}: {error}")
         status = error.exit_code

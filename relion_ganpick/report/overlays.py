@@ -15,11 +15,12 @@ from relion_ganpick.core.preprocess import normalise
 
 Colours = NDArray[np.uint8]
 
-LONGEST_SIDE = 1000
+LONGEST_SIDE = 1024
 SOFTNESS = 0.04
 SHIFT = 4
 THICKNESS = 2
-TRUTH_COLOUR = (255, 255, 255)
+KEPT_COLOUR, DROPPED_COLOUR, TRUTH_COLOUR = (0, 159, 230), (233, 180, 86), (255, 255, 255)
+"""Blue, green, red; orange and sky blue are also told apart by the colour-blind (Okabe and Ito)."""
 
 
 def which_overlays(n_micrographs: int, n: int) -> list[int]:
@@ -30,38 +31,55 @@ def which_overlays(n_micrographs: int, n: int) -> list[int]:
     return [round(k * (n_micrographs - 1) / max(n - 1, 1)) for k in range(n)]
 
 
-def draw_overlay(
-    pixels: NDArray[np.float32], picks: Picks, diameter_px: float, truth: NDArray[np.float64] | None = None
-) -> Colours:
-    """Draw a micrograph, shrunk to about 1000 pixels, with circles at the picks.
+def shrunk(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Shrink a micrograph, (h, w) float32, until its longer side has at most 1024 pixels; a small one stays as it is."""
+    shrink = max(pixels.shape) / LONGEST_SIDE
+    if shrink <= 1:
+        return pixels
+    size = (max(round(pixels.shape[1] / shrink), 1), max(round(pixels.shape[0] / shrink), 1))
+    return np.asarray(cv2.resize(np.asarray(pixels, np.float32), size, interpolation=cv2.INTER_AREA), np.float32)
 
-    Circles go from violet (figure of merit 0) to yellow (1); reference centres are small white circles.
+
+def draw_overlay(
+    pixels: NDArray[np.float32],
+    picks: Picks,
+    diameter_px: float,
+    truth: NDArray[np.float64] | None = None,
+    dropped: Picks | None = None,
+    shape: tuple[int, int] | None = None,
+) -> Colours:
+    """Draw a micrograph, shrunk to at most 1024 pixels, with circles at the picks.
+
+    Picks that are kept have orange circles, those that are not thin blue ones; reference centres are small white circles.
 
     Parameters
     ----------
     pixels
-        (h, w) float32.
+        (h, w) float32, the micrograph, or what `shrunk` made of it.
     picks
-        In pixels of the micrograph.
+        Those that are kept, in pixels of the micrograph.
     diameter_px
         Diameter of the circles in pixels of the micrograph.
     truth
         (n, 2) float64, (x, y) of reference centres, or None.
+    dropped
+        Picks that are not kept, or None.
+    shape
+        (h, w) of the micrograph, where ``pixels`` is a shrunk one.
 
     Returns
     -------
     (h', w', 3) uint8, blue green red.
     """
-    shrink = max(max(pixels.shape) / LONGEST_SIDE, 1.0)
-    shape = (max(round(pixels.shape[0] / shrink), 1), max(round(pixels.shape[1] / shrink), 1))
-    factors = np.array([shape[1] / pixels.shape[1], shape[0] / pixels.shape[0]])
-    picture = np.asarray(cv2.cvtColor(_grey(pixels, shape, diameter_px / shrink), cv2.COLOR_GRAY2BGR), np.uint8)
-    colours = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_PLASMA).reshape(256, 3)
+    small = shrunk(pixels)
+    height, width = shape or pixels.shape
+    factors = np.array([small.shape[1] / width, small.shape[0] / height])
+    shrink = 1 / float(factors.max())
+    picture = np.asarray(cv2.cvtColor(_grey(small, diameter_px / shrink), cv2.COLOR_GRAY2BGR), np.uint8)
     radius = diameter_px / 2 / shrink
-    for k in np.argsort(picks.score):
-        centre = (picks.xy[k] + 0.5) * factors - 0.5
-        level = int(np.clip(round(255 * float(picks.score[k])), 0, 255))
-        _circle(picture, centre, radius, tuple(int(c) for c in colours[level]))
+    for circles, colour, thickness in ((dropped, DROPPED_COLOUR, 1), (picks, KEPT_COLOUR, THICKNESS)):
+        for point in np.empty((0, 2)) if circles is None else circles.xy:
+            _circle(picture, (point + 0.5) * factors - 0.5, radius, colour, thickness)
     for point in np.empty((0, 2)) if truth is None else truth:
         _circle(picture, (point + 0.5) * factors - 0.5, max(radius / 8, 1.5), TRUTH_COLOUR)
     return picture
@@ -73,6 +91,8 @@ def write_overlay(
     diameter_px: float,
     path: Path,
     truth: NDArray[np.float64] | None = None,
+    dropped: Picks | None = None,
+    shape: tuple[int, int] | None = None,
 ) -> None:
     """Write what `draw_overlay` draws as a PNG, under another name first.
 
@@ -81,7 +101,7 @@ def write_overlay(
     GanpickError
         If the file cannot be written.
     """
-    _, data = cv2.imencode(".png", draw_overlay(pixels, picks, diameter_px, truth))
+    _, data = cv2.imencode(".png", draw_overlay(pixels, picks, diameter_px, truth, dropped, shape))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic(path) as temporary:
@@ -90,9 +110,8 @@ def write_overlay(
         raise GanpickError(f"{path}: the picture cannot be written ({error.strerror})") from error
 
 
-def _grey(pixels: NDArray[np.float32], shape: tuple[int, int], diameter: float) -> Colours:
-    """Shrink, take the background away, smooth a little, and stretch the contrast so that a person sees particles."""
-    small = cv2.resize(np.asarray(pixels, np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+def _grey(small: NDArray[np.float32], diameter: float) -> Colours:
+    """Take the background away, smooth a little, and stretch the contrast so that a person sees particles."""
     flat = normalise(np.asarray(small, np.float32), particle_px=diameter)
     soft = cv2.GaussianBlur(flat, (0, 0), max(SOFTNESS * diameter, 0.3))
     low, high = np.percentile(soft, (0.5, 99.5))
@@ -100,8 +119,10 @@ def _grey(pixels: NDArray[np.float32], shape: tuple[int, int], diameter: float) 
     return np.asarray(np.clip(255 * stretched, 0, 255), dtype=np.uint8)
 
 
-def _circle(picture: Colours, centre: NDArray[np.float64], radius: float, colour: tuple[int, ...]) -> None:
+def _circle(
+    picture: Colours, centre: NDArray[np.float64], radius: float, colour: tuple[int, ...], thickness: int = THICKNESS
+) -> None:
     """Draw an anti-aliased circle at sixteenths of a pixel."""
     at = np.rint(centre * 2**SHIFT).astype(int)
     reach = max(round(radius * 2**SHIFT), 1)
-    cv2.circle(picture, (int(at[0]), int(at[1])), reach, colour, THICKNESS, cv2.LINE_AA, SHIFT)
+    cv2.circle(picture, (int(at[0]), int(at[1])), reach, colour, thickness, cv2.LINE_AA, SHIFT)

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from relion_ganpick.core.picks import Picks
+from relion_ganpick.formats.picks_json import PickedMicrograph
+from relion_ganpick.inspect.job import Facts, Job
+from relion_ganpick.picking.picker import Picker
 from relion_ganpick.picking.stream import Result
 
 
@@ -47,5 +50,29 @@ class Results(Protocol):
     def failed(self, index: int, reason: str) -> str:
         """Take down that a micrograph could not be used; returns the line for the user."""
 
-    def picture(self, index: int) -> tuple[Path, Picks] | None:
-        """Where the picture of a chosen micrograph goes, with the picks to draw; None if there is one that holds."""
+    def place(self, index: int, folder: str, ending: str) -> Path:
+        """Name a file of a micrograph in one of the door's folders, such as "masks"."""
+
+    def picture(self, index: int) -> tuple[Path, Picks, Picks] | None:
+        """Where the picture of a chosen micrograph goes, with the picks that are kept, and those that are not.
+
+        None if there is a picture that holds.
+        """
+
+    def as_job(self, facts: Facts) -> Job | None:
+        """Describe the folder for its report, with what the run was carried out with; None if there is nothing to show."""
+
+
+def described(picker: Picker, name: str, result: Result) -> PickedMicrograph:
+    """Put together what ``picks.json`` says of a micrograph beside its picks."""
+    card, settings = picker.model.card, picker.settings
+    return PickedMicrograph(
+        name,
+        result.shape,
+        result.pixel_size,
+        settings.diameter,
+        picker.threshold,
+        result.contaminated_share,
+        result.seconds,
+        {"name": card.name, "sha256": card.sha256},
+    )

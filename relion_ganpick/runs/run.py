@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import replace
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.faults import hits_all, in_words
-from relion_ganpick.core.micrograph import read_micrograph
-from relion_ganpick.core.picks import Picks, counts_above
+from relion_ganpick.core.micrograph import Micrograph, read_micrograph
+from relion_ganpick.core.picks import counts_above
 from relion_ganpick.core.settings import RunSettings
 from relion_ganpick.picking.picker import Picker
-from relion_ganpick.picking.stream import Result, Task, stream
+from relion_ganpick.picking.stream import Result, Sight, Task, stream
+from relion_ganpick.report.masks import whole_mask, write_mask
 from relion_ganpick.report.overlays import which_overlays, write_overlay
 from relion_ganpick.report.summary import Summary
 from relion_ganpick.runs.repeated import Repeated
+from relion_ganpick.runs.reports import Reports
 from relion_ganpick.runs.results import Finished, Results
 from relion_ganpick.runs.source import Missing, Source
 
@@ -40,6 +42,8 @@ class Run:
         Threads and number of pictures.
     progress
         Hears the number of micrographs that are done, whenever there is one more.
+    settled
+        Called when all picks are kept, and nothing is left to do but to show them.
     """
 
     def __init__(
@@ -49,9 +53,13 @@ class Run:
         results: Results,
         how: RunSettings,
         progress: Callable[[int], None] = lambda _: None,
+        settled: Callable[[], None] = lambda: None,
     ) -> None:
-        self.source, self.picker, self.results, self.how, self.progress = source, picker, results, how, progress
+        self.source, self.picker, self.results, self.how = source, picker, results, how
+        self.progress, self.settled = progress, settled
         self.summary, self._warnings = Summary(), Repeated()
+        self.reports = Reports(picker, how, len(source))
+        self._told = False
         self._drawn = set(which_overlays(len(source), how.overlays))
         self._waiting: deque[tuple[int, Outcome | None]] = deque()
         self._tasks: dict[int, Task] = {}
@@ -73,11 +81,16 @@ class Run:
             self._file(index, result)
             self._file_settled()
         self._warnings.end()
-        for line in self.summary.lines(self.picker.cut, self.picker.model.card.name):
+        lines = self.summary.lines(self.picker.cut, self.picker.model.card.name)
+        if self.summary.micrographs:
+            if not self._too_many_failed:
+                self.settled()
+            self.reports.write(self.results)
+        for line in lines:
             log.info(line)
         if not self.summary.micrographs:
             raise GanpickError("no micrograph could be used: the lines above say why")
-        if self.summary.failures > self.how.max_failed * self._done:
+        if self._too_many_failed:
             raise GanpickError(
                 f"{self.summary.failures} of {self._done} micrographs could not be used, more than `max_failed` "
                 f"{self.how.max_failed:g} allows: the lines above say why; what was picked is kept"
@@ -94,7 +107,9 @@ class Run:
                 continue
             self._waiting.append((index, None))
             self._tasks[index] = found
-            yield found
+            # the paper's network sees an equalised picture, which shows less than the micrograph does
+            shown = self.picker.method.follows_size and (index in self._drawn or index in self.reports.chosen)
+            yield replace(found, shown=shown)
 
     def _unfinished(self) -> Iterator[int]:
         for index in range(len(self.source)):
@@ -135,8 +150,13 @@ class Run:
                 self.summary.add_failure()
                 self._close(index)
                 return
+        result = outcome if isinstance(outcome, Result) else None
         if index in self._drawn:
-            self._draw(index)
+            self._draw(index, None if result is None else result.sight)
+        if result is not None:
+            self.reports.take(index, result)
+        if self.how.masks != "no":
+            self._mask(index, result)
         self._close(index)
 
     def _kept(self, index: int, outcome: Missing | Result) -> str | None:
@@ -178,6 +198,10 @@ class Run:
         log.info(f"[{self._done:{len(str(total))}d}/{total}] {self.source.name(index)}: {n_picks} picks{note}")
 
     @property
+    def _too_many_failed(self) -> bool:
+        return self.summary.failures > self.how.max_failed * self._done
+
+    @property
     def _done(self) -> int:
         return self.summary.micrographs + self.summary.failures
 
@@ -186,23 +210,60 @@ class Run:
             self.source.release(index)
         self.progress(self._done)
 
-    def _draw(self, index: int) -> None:
+    def _draw(self, index: int, sight: Sight | None) -> None:
         """Draw a micrograph with its picks; no run fails for a picture."""
-        fetched = index not in self._tasks
         try:
             wanted = self.results.picture(index)
-            task = None if wanted is None else next(self.source.fetch([index]))[1] if fetched else self._tasks[index]
-            if wanted is not None and isinstance(task, Task):
-                self._draw_into(task, wanted[1], wanted[0])
+            if wanted is None:
+                return
+            if sight is not None:
+                pixels, shape, pixel_size = sight.small, sight.prepared.shape, sight.prepared.pixel_size
+            else:
+                micrograph = self._micrograph(index)
+                pixels, pixel_size = micrograph.pixels, micrograph.pixel_size or 1.0
+                shape = (pixels.shape[0], pixels.shape[1])
+            path, picks, dropped = wanted
+            settings = self.picker.settings
+            pixels = -pixels if settings.contrast == "bright" else pixels
+            write_overlay(pixels, picks, settings.diameter / pixel_size, path, dropped=dropped, shape=shape)
         except Exception as error:
-            text = str(error) if isinstance(error, GanpickError) else f"{self.source.name(index)}: {in_words(error)}"
-            self._warnings.warn(f"{text}; the picks are not affected", self.source.name(index))
+            self._not_affected(index, error)
+
+    def _mask(self, index: int, result: Result | None) -> None:
+        """Write where a micrograph is contaminated, if that is not there yet; no run fails for a mask."""
+        path = self.results.place(index, "masks", f".{self.how.masks}")
+        try:
+            if result is not None:
+                contamination, area, shape, pixel_size = result.contamination, result.area, result.shape, result.pixel_size
+            elif path.is_file():
+                return
+            else:
+                prepared = self.picker.prepare(self._micrograph(index))
+                marked = self.picker.mark(prepared.picture)
+                contamination = marked[1] if len(marked) > 1 else None
+                area, shape, pixel_size = prepared.area, prepared.shape, prepared.pixel_size
+            if contamination is None or area is None or shape is None:
+                if not self._told:
+                    log.warning(f"model {self.picker.model.card.name} does not tell contamination: there are no masks")
+                self._told = True
+                return
+            mask = whole_mask(contamination, area, shape)
+            write_mask(path, mask, (pixel_size or 1.0) * shape[0] / mask.shape[0])
+        except Exception as error:
+            self._not_affected(index, error)
+
+    def _micrograph(self, index: int) -> Micrograph:
+        """Read a micrograph once more."""
+        fetched = index not in self._tasks
+        try:
+            task = next(self.source.fetch([index]))[1] if fetched else self._tasks[index]
+            if isinstance(task, Missing):
+                raise GanpickError(task.reason)
+            return read_micrograph(task.path, task.pixel_size)
         finally:
             if fetched:
                 self.source.release(index)
 
-    def _draw_into(self, task: Task, picks: Picks, path: Path) -> None:
-        micrograph = read_micrograph(task.path, task.pixel_size)
-        settings = self.picker.settings
-        pixels = -micrograph.pixels if settings.contrast == "bright" else micrograph.pixels
-        write_overlay(pixels, picks, settings.diameter / (micrograph.pixel_size or 1.0), path)
+    def _not_affected(self, index: int, error: Exception) -> None:
+        text = str(error) if isinstance(error, GanpickError) else f"{self.source.name(index)}: {in_words(error)}"
+        self._warnings.warn(f"{text}; the picks are not affected", self.source.name(index))

@@ -53,6 +53,13 @@ def sockets_left_behind() -> Iterator[None]:
         gc.collect()
 
 
+@pytest.fixture(autouse=True)
+def reports(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports take a second, so they are written only where a test is marked to be about them."""
+    if request.node.get_closest_marker("reports") is None:
+        monkeypatch.setattr("relion_ganpick.runs.reports.Reports.write", lambda *_: None)
+
+
 @pytest.fixture
 def project_folder(tmp_path: Path) -> Path:
     """Folder of the project on the file system that server and tool share."""

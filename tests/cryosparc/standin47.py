@@ -235,6 +235,8 @@ class _Handler(PlainHandler, BaseHTTPRequestHandler):
         if words[0] == "external" and words[-1] == "dataset":
             world.save(world.job(words[2], words[4]), words[6], body)
             return "application/json", b"{}"
+        if words[-1] == "files" and len(words) == 3:
+            return "application/json", json.dumps(world.keep_file(query["path"][0], body, "overwrite" in query)).encode()
         if words[-1] == "files":
             world.job(words[1], words[3])
             return "application/json", json.dumps(world.upload(body, query["filename"][0], query["format"][0])).encode()

@@ -293,6 +293,9 @@ class Server5:
             self._known_asset(image)
         return _event(job, self.world.log(job, request.one("text"), "image", images))
 
+    def _projects_upload_file(self, request: Request) -> Any:
+        return self.world.keep_file(request.one("path"), request.body, request.one("overwrite").lower() == "true")
+
     def _assets_upload(self, request: Request) -> Any:
         self._job(request)
         return self.world.upload(request.body, request.one("filename"), request.one("format"))

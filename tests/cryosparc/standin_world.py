@@ -269,6 +269,18 @@ class World:
         self.assets[fileid] = data
         return {"fileid": fileid, "filename": filename, "filetype": form}
 
+    def keep_file(self, path: str, data: bytes, overwrite: bool) -> str:
+        """Put a file into the folder of one of the project's jobs."""
+        self.job(PROJECT, path.partition("/")[0])
+        target = self.folder / path
+        if target.exists() and not overwrite:
+            raise RefusedError(422, f"{path} is there already")
+        if not data:
+            raise RefusedError(422, f"{path} is empty")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        return path
+
     def log(self, job: Job, text: str, level: str, images: list[Any] | None = None) -> dict[str, Any]:
         """Add an event."""
         event = {"id": f"{len(job.events):024x}", "text": text, "type": level, "images": images or []}

@@ -130,3 +130,19 @@ def test_power_is_around_one_and_differs(saved: dict[str, NDArray[np.float64]]) 
     power = np.concatenate([picks[:, 3] for picks in saved.values()])
     assert 0.5 < np.median(power) < 4
     assert power.std() > 0.01
+
+
+def test_reports_are_in_the_jobs_folder(picked: Picked) -> None:
+    """Uploaded to the server, and a folder on this machine that can be inspected as a RELION job's."""
+    from relion_ganpick.inspect.job import find_job
+
+    (attached,) = picked.project.glob("J*/report.html")
+    (local,) = (picked.project.parent / "cryosparc_ganpick").glob(f"{PROJECT}_J*")
+    assert attached.read_bytes() == (local / "report.html").read_bytes()
+    assert (attached.parent / "logfile.pdf").read_bytes().startswith(b"%PDF")
+    job = find_job(local)
+    assert (len(job.names), job.diameter) == (SETTINGS.n, SETTINGS.diameter)
+    assert all(job.micrograph(index).is_file() for index in range(SETTINGS.n))
+    ours = starfile.read(job.coordinates[0], always_dict=True)[""]
+    relion = starfile.read(picked.project / "External/job001" / f"Micrographs/{job.coordinates[0].name.partition('_')[2]}")
+    np.testing.assert_array_equal(ours["rlnCoordinateX"], relion["rlnCoordinateX"])

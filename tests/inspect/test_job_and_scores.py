@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,15 @@ from inspect_job import DIAMETER, PER_MICROGRAPH, PIXEL_SIZE, THRESHOLD, N, part
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.formats.pick_files import read_picks, write_picks
+from relion_ganpick.formats.pick_files import write_picks
 from relion_ganpick.inspect import report as report_module
 from relion_ganpick.inspect.job import Facts, find_job, short_names
+from relion_ganpick.inspect.logfile import write_logfile
+from relion_ganpick.inspect.material import gather
 from relion_ganpick.inspect.payload import job_payload, odd_ones, states
 from relion_ganpick.inspect.pictures import details, look_at
-from relion_ganpick.inspect.report import report_or_hint, write_report
-from relion_ganpick.inspect.scores import CACHE_FILE, Scores, fast_picks, read_scores
+from relion_ganpick.inspect.report import write_report, write_reports
+from relion_ganpick.inspect.scores import CACHE_FILE, Scores, read_scores
 
 
 def scores_of(merits: list[list[float]], kept: list[int] | None = None) -> Scores:
@@ -91,13 +94,6 @@ def test_edited_and_rejected_micrographs_are_told(job_folder: Path) -> None:
     assert states(read_scores(job))[:5] == ["normal", "edited", "rejected", "missing", "normal"]
 
 
-def test_fast_reading_gives_what_starfile_gives(job_folder: Path) -> None:
-    path = find_job(job_folder).scores[0]
-    fast, slow = fast_picks(path), read_picks(path)
-    np.testing.assert_array_equal(fast.xy, slow.xy)
-    np.testing.assert_array_equal(fast.score, slow.score)
-
-
 def test_micrographs_unlike_the_others_are_odd() -> None:
     scores = scores_of([[0.9] * n for n in (50, 52, 49, 51, 48, 50, 3, 53)])
     assert np.nonzero(odd_ones(scores, np.full(8, np.nan), 0.5))[0].tolist() == [6]
@@ -146,16 +142,47 @@ def test_names_cannot_end_a_script(job_folder: Path) -> None:
     assert "</script><script>alert(1)" not in page_html("x", {"job": payload})
 
 
-def test_run_without_bokeh_says_how_to_get_the_report(job_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_without_bokeh_says_how_to_get_the_report(
+    job_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(report_module, "can_report", lambda: False)
-    said: list[str] = []
-    assert report_or_hint(job_folder, said.append, Facts(diameter=200.0)) is None
-    assert said == [report_module.HINT]
+    caplog.set_level("INFO")
+    job = find_job(job_folder, Facts(diameter=200.0))
+    assert write_reports(job) == (job_folder / "logfile.pdf",)
+    assert report_module.HINT in caplog.messages
     assert not (job_folder / "report.html").exists()
     assert json.loads((job_folder / ".ganpick" / "run.json").read_text())["diameter"] == 200.0
 
 
-def test_report_that_cannot_be_written_fails_no_run(tmp_path: Path) -> None:
-    said: list[str] = []
-    assert report_or_hint(tmp_path, said.append) is None
-    assert "the picks are not affected" in said[0]
+def test_reports_tell_their_processor_time(job_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    assert write_reports(find_job(job_folder)) == (job_folder / "logfile.pdf", job_folder / "report.html")
+    assert re.search(r"report\.html show the picks \(\d+\.\d s of processor time\)", caplog.messages[-1])
+
+
+def test_report_that_cannot_be_written_fails_no_run(
+    job_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("by chance")
+
+    monkeypatch.setattr(report_module, "gather", broken)
+    assert write_reports(find_job(job_folder)) == ()
+    assert "ZeroDivisionError('by chance'); the picks are not affected" in caplog.messages[-1]
+
+
+def test_logfile_has_histograms_numbers_pictures_and_averages(job_folder: Path) -> None:
+    """Two pages of plots, three of pictures, one of averages; the same picks give the same file."""
+    material = gather(find_job(job_folder))
+    first = write_logfile(material).read_bytes()
+    assert first.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type /Page\b", first)) == 6
+    assert write_logfile(material).read_bytes() == first
+
+
+def test_logfile_of_micrographs_that_cannot_be_read_has_the_numbers(job_folder: Path) -> None:
+    for path in (job_folder.parents[1] / "Micrographs").iterdir():
+        path.unlink()
+    material = gather(find_job(job_folder))
+    assert len(material.problems) == N
+    assert len(re.findall(rb"/Type /Page\b", write_logfile(material).read_bytes())) == 2

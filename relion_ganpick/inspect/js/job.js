@@ -23,7 +23,9 @@ ganpick.fetch = async function (what, body) {
 
 /** Unpack figures of merit: base64, zlib, differences of neighbours. */
 ganpick.unpack = async function (text) {
-  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length); // a loop, since Uint8Array.from with a function takes ten times as long
+  for (let k = 0; k < bytes.length; k++) bytes[k] = letters.charCodeAt(k);
   const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   const values = new Uint16Array(await new Response(plain).arrayBuffer());
   for (let k = 1; k < values.length; k++) values[k] += values[k - 1];
@@ -67,7 +69,9 @@ ganpick.load_details = function (index) {
   if (!ganpick.details.has(index)) {
     const promise = ganpick.fetch(`micrograph/${index}`).then(async (found) => {
       if (found === null) return null;
-      for (const layer of Object.values(found.layers)) layer.grey = await ganpick.grey(layer.picture);
+      await Promise.all(Object.values(found.layers).map(async (layer) => {
+        layer.grey = await ganpick.grey(layer.picture);
+      }));
       promise.found = found;
       return found;
     });

@@ -177,6 +177,7 @@ ganpick.connect = function () {
 
 ganpick.start = async function () {
   ganpick.token = new URLSearchParams(window.location.search).get("token");
+  if (ganpick.token) ganpick.load_details(0).catch(() => null); // meanwhile: a served page begins with the first one
   await ganpick.load_job();
   const {job} = ganpick;
   element("folder").textContent = job.folder;

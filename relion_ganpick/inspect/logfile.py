@@ -1,0 +1,144 @@
+"""``logfile.pdf``: the same numbers and some pictures on paper, for RELION's *Display*."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relion_ganpick.core.files import atomic
+from relion_ganpick.core.picks import Picks
+from relion_ganpick.inspect.job import short_names
+from relion_ganpick.inspect.material import Material
+from relion_ganpick.inspect.payload import kept_counts
+from relion_ganpick.inspect.pictures import Looks, filtered
+from relion_ganpick.inspect.scores import STEPS
+from relion_ganpick.report.names import LOGFILE
+from relion_ganpick.version import __version__
+
+PAPER = (11.7, 8.3)  # inches, A4
+N_OVERLAYS, PER_PAGE = 6, 2
+AVERAGES_ACROSS = 5
+MOST_POINTS = 5000
+KEPT, DROPPED = "#e69f00", "#56b4e9"
+
+
+def write_logfile(material: Material) -> Path:
+    """Write histograms, numbers by micrograph, pictures with circles, and class averages, under another name first.
+
+    Returns
+    -------
+    The file.
+    """
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    path = material.job.folder / LOGFILE
+    described = {"Creator": f"relion-ganpick {__version__}", "CreationDate": None}
+    with atomic(path) as temporary, PdfPages(temporary, metadata=described) as pdf:
+        for figure in _pages(material):
+            pdf.savefig(figure)
+    return path
+
+
+def _pages(material: Material) -> Iterator[Any]:
+    yield _histograms(material)
+    yield _series(material)
+    shown = [index for index in material.chosen if index in material.seen]
+    shown = [shown[k] for k in sorted({round(k) for k in np.linspace(0, len(shown) - 1, N_OVERLAYS)})] if shown else []
+    for begin in range(0, len(shown), PER_PAGE):
+        yield _overlays(material, shown[begin : begin + PER_PAGE])
+    if material.averages is not None:
+        yield _averages(material)
+
+
+def _page(title: str) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=PAPER, layout="constrained")
+    figure.suptitle(title)
+    return figure
+
+
+def _histograms(material: Material) -> Any:
+    scores, job = material.scores, material.job
+    figure = _page(f"{job.folder}: {int(scores.n_file.sum())} picks on {len(job.names)} micrographs")
+    left, right = figure.subplots(1, 2)
+    counts, edges = np.histogram(scores.score / STEPS, 50, (0, 1))
+    colours = [KEPT if low >= material.threshold - 1e-9 else DROPPED for low in edges[:-1]]
+    left.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=colours)
+    left.axvline(material.threshold, color="black", linewidth=1, label=f"threshold {material.threshold:g}")
+    left.set(xlabel="figure of merit", ylabel="scored picks", xlim=(0, 1))
+    left.legend(frameon=False)
+    most = int(scores.n_file.max(initial=1))
+    right.hist(scores.n_file, bins=min(most + 1, 50), range=(0, most + 1), color=KEPT)
+    right.set(xlabel="picks", ylabel="micrographs")
+    return figure
+
+
+def _series(material: Material) -> Any:
+    """Plot picks, figure of merit and contamination against the order of micrographs, and against defocus where it is known."""
+    scores, job = material.scores, material.job
+    order = np.arange(1, len(job.names) + 1, dtype=float)
+    rows = {
+        "picks": scores.n_file.astype(float),
+        "mean figure of merit": np.asarray(scores.mean_file, float),
+        "contaminated %": 100 * job.contaminated,
+    }
+    rows = {name: values for name, values in rows.items() if np.isfinite(values).any()}
+    columns = {"micrograph": order} | ({"defocus (µm)": job.defocus} if np.isfinite(job.defocus).any() else {})
+    figure = _page("Micrographs in order" + (" and by defocus" if len(columns) > 1 else ""))
+    grid = figure.subplots(len(rows), len(columns), squeeze=False)
+    some = slice(None, None, max(len(order) // MOST_POINTS, 1))
+    for axes, (name, values) in zip(grid, rows.items(), strict=True):
+        for ax, (what, along) in zip(axes, columns.items(), strict=True):
+            ax.plot(along[some], values[some], ".", markersize=3, color="black", rasterized=len(order) > MOST_POINTS // 5)
+            ax.set(xlabel=what, ylabel=name)
+            ax.set_ylim(bottom=0)
+    return figure
+
+
+def _overlays(material: Material, shown: list[int]) -> Any:
+    names, counts = short_names(material.job.names), kept_counts(material.scores, material.threshold)
+    figure = _page("Kept picks in orange, those that are left out in blue")
+    for ax, index in zip(figure.subplots(1, PER_PAGE, squeeze=False)[0], shown, strict=False):
+        picks, looks = material.picks[index], material.seen[index].looks
+        _draw(ax, looks, picks, material)
+        ax.set_title(f"{names[index]}: {counts[index]} of {len(picks)} kept", fontsize=9)
+    for ax in figure.axes[len(shown) :]:
+        ax.remove()
+    return figure
+
+
+def _draw(ax: Any, looks: Looks, picks: Picks, material: Material) -> None:
+    from matplotlib.collections import EllipseCollection
+
+    area, (height, width) = looks.area, looks.shape
+    box = (area.left - 0.5, area.right - 0.5, area.bottom - 0.5, area.top - 0.5)
+    ax.imshow(filtered(looks.picture), cmap="gray", vmin=0, vmax=255, extent=box, interpolation="none")
+    ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
+    diameter = material.job.diameter / looks.pixel_size
+    for colour, mask, line in ((DROPPED, picks.score < material.threshold, 0.5), (KEPT, picks.score >= material.threshold, 1.0)):
+        some: NDArray[np.float64] = picks.where(mask).xy
+        size = np.full(len(some), diameter)
+        circles = EllipseCollection(
+            size, size, np.zeros(len(some)), units="xy", offsets=some, offset_transform=ax.transData,
+            facecolors="none", edgecolors=colour, linewidths=line,
+        )  # fmt: skip
+        ax.add_collection(circles)
+
+
+def _averages(material: Material) -> Any:
+    averages = material.averages
+    assert averages is not None
+    n = len(averages.counts)
+    figure = _page(f"Class averages of the picks on {averages.n_micrographs} micrographs: members, mean figure of merit")
+    grid = figure.subplots(-(-n // AVERAGES_ACROSS), AVERAGES_ACROSS, squeeze=False).ravel()
+    for ax, picture, count, merit in zip(grid, averages.pictures, averages.counts, averages.merits, strict=False):
+        ax.imshow(picture, cmap="gray", interpolation="bicubic")
+        ax.set_title(f"{count}, {merit:.2f}", fontsize=8)
+    for ax in grid:
+        ax.set_axis_off()
+    return figure

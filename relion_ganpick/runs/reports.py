@@ -1,0 +1,86 @@
+"""What a run shows of its picks when it has ended: ``report.html`` and ``logfile.pdf``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.settings import RunSettings
+from relion_ganpick.inspect.job import Facts, Job
+from relion_ganpick.inspect.material import N_MICROGRAPHS, Seen
+from relion_ganpick.inspect.pictures import Looks, looks_of
+from relion_ganpick.inspect.report import can_report, write_reports
+from relion_ganpick.picking.picker import Picker
+from relion_ganpick.picking.stream import Result
+from relion_ganpick.report.names import LOGFILE, REPORT_FILE
+from relion_ganpick.report.overlays import which_overlays
+from relion_ganpick.runs.results import Results
+
+
+class Reports:
+    """Keeps the pictures of some micrographs while they are at hand, and writes the reports.
+
+    Parameters
+    ----------
+    picker
+        Does the picking.
+    how
+        Whether reports are wanted.
+    n
+        Number of micrographs.
+
+    Attributes
+    ----------
+    chosen
+        Micrographs whose pictures are kept, a few MB each.
+    """
+
+    def __init__(self, picker: Picker, how: RunSettings, n: int) -> None:
+        self._picker, self._how = picker, how
+        self.chosen = set(which_overlays(n, N_MICROGRAPHS)) if how.page else set()
+        self._seen: dict[int, Seen] = {}
+        self._anew = False
+
+    def take(self, index: int, result: Result) -> None:
+        """Take the picture of a micrograph that was just picked, if it is a chosen one."""
+        self._anew = True
+        if index in self.chosen and result.sight is not None:
+            self._seen[index] = Seen(looks_of(result.sight), result.contamination)
+
+    def write(self, results: Results) -> None:
+        """Write the reports, unless those that are there are younger than all picks."""
+        if not self._how.page:
+            return
+        job = results.as_job(self._facts())
+        if job is not None and (self._anew or not _up_to_date(job)):
+            write_reports(job, self._seen, self._contamination)
+
+    def _facts(self) -> Facts:
+        settings = self._picker.settings
+        path = Path(settings.model)
+        model = str(path.absolute()) if path.is_file() else settings.model
+        diameters = settings.diameter, settings.working_diameter_angstrom
+        return Facts(*diameters, settings.contrast, None, model, self._how.angpix)
+
+    def _contamination(self, looks: Looks) -> NDArray[np.float32]:
+        """Ask the network once more, of a micrograph that was picked in an earlier run."""
+        if not self._picker.method.follows_size:
+            raise GanpickError(f"model {self._picker.model.card.name} does not tell contamination")
+        marked = self._picker.mark(looks.picture)
+        if len(marked) < 2:
+            raise GanpickError(f"model {self._picker.model.card.name} does not tell contamination")
+        return np.asarray(marked[1], np.float32)
+
+
+def _up_to_date(job: Job) -> bool:
+    """Whether the reports are there, and younger than every coordinate file."""
+    names = (LOGFILE, REPORT_FILE) if can_report() else (LOGFILE,)
+    try:
+        oldest = min(os.stat(job.folder / name).st_mtime_ns for name in names)
+        return all(os.stat(path).st_mtime_ns <= oldest for path in job.coordinates)
+    except OSError:
+        return False
