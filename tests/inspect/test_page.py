@@ -149,8 +149,9 @@ def test_click_adds_drag_moves_delete_removes_and_undo_takes_back(report: str, p
     page.mouse("picture", x + 8, y + 9).release().perform()
     page.wait("ganpick.done.length === 2")
     moved = next(pick for pick in page.picks() if abs(pick[0] - x) < 15 and abs(pick[1] - y) < 15)
-    assert moved[0] == pytest.approx(x + 8, abs=1)
-    assert moved[1] == pytest.approx(y + 9, abs=1)
+    # Bokeh takes it for a drag after some pixels only: how many depends on how busy the browser is.
+    assert moved[0] == pytest.approx(x + 8, abs=5)
+    assert moved[1] == pytest.approx(y + 9, abs=5)
     assert moved[2] == -1
     page.press("e")
     x, y, score = before[3]
