@@ -25,7 +25,7 @@ def take_coordinates(settings: JobSettings, source: ExposureSource, results: Exp
     GanpickError
         If none of the exposures has any.
     """
-    coordinates = Coordinates([Path(path) for path in settings.coordinates], settings.flip_y)
+    coordinates = Coordinates([Path(path) for path in settings.coordinates], settings.flip_y, source.exposures)
     drawn = set(which_overlays(len(source), results.overlays))
     summary, console = Summary(), results.console
     for index, exposure in enumerate(source.exposures):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.evaluate import Figures, average_precision, best_threshold, evaluate, match
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.formats.coordinates import micrograph_stem, read_coordinates, without_ignored
+from relion_ganpick.formats.coordinates import read_coordinates, without_ignored
+from relion_ganpick.formats.names import micrograph_stem
 from relion_ganpick.formats.pick_files import write_picks
 
 POINTS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=5)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from cryosparc_tool.data.exposures import Exposure
 from cryosparc_tool.data.power import RatedPicks, rated
-from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.formats.any_coordinates import read_any
-from relion_ganpick.formats.names import find_name
+from relion_ganpick.formats.names import match_names, name_stem
 
 
 class Coordinates:
@@ -22,25 +21,26 @@ class Coordinates:
     flip_y
         Count rows from the other end: for coordinates that were picked on the output of a motion correction whose
         pictures are upside down relative to CryoSPARC's.
+    exposures
+        All exposures that are asked for, so that coordinates which may belong to several of them are given to none.
     """
 
-    def __init__(self, paths: Sequence[Path], flip_y: bool) -> None:
+    def __init__(self, paths: Sequence[Path], flip_y: bool, exposures: Sequence[Exposure] = ()) -> None:
         self._by_stem = {stem: found.picks for stem, found in read_any(paths).items()}
         self._flip_y = flip_y
+        matched = match_names([name_stem(each.path) for each in exposures], self._by_stem)
+        self._matched = {each.uid: found for each, found in zip(exposures, matched, strict=True)}
 
     def of(self, exposure: Exposure) -> tuple[RatedPicks | None, str]:
         """Coordinates of an exposure in pixels of its file; or None, and the reason.
 
         CryoSPARC puts a number before a micrograph's name and words behind it, so that a name which is a part of the exposure's
-        is accepted where it is the only one of its length.
+        is accepted where it is the only one.
         """
-        stem = PurePosixPath(exposure.path).stem
-        try:
-            name = find_name(stem, self._by_stem)
-        except GanpickError as error:
-            return None, f"{exposure.path}: {error}"
+        found = self._matched.get(exposure.uid)
+        name, ambiguous = found or match_names([name_stem(exposure.path)], self._by_stem)[0]
         if name is None:
-            return None, f"{exposure.path}: there are no coordinates for a micrograph of this name"
+            return None, f"{exposure.path}: {ambiguous or 'there are no coordinates for a micrograph of this name'}"
         picks = rated(self._by_stem[name])
         height, width = exposure.shape
         outside = ((picks.x < 0) | (picks.x > width - 1) | (picks.y < 0) | (picks.y > height - 1)).any()

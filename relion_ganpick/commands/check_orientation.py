@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relion_ganpick.core.errors import GanpickError, in_flags
+from relion_ganpick.core.text import printable
+from relion_ganpick.formats.names import find_points, match_names, name_stem
+
+__all__ = ["add_command", "find_points", "run"]  # find_points is what scripts written for version 0.5 import from here
 
 if TYPE_CHECKING:
     from relion_ganpick.core.orientation import Points
@@ -49,20 +53,20 @@ def run(namespace: argparse.Namespace) -> int:
     import numpy as np
 
     from relion_ganpick.core.orientation import ORIENTATIONS, Fit, pooled, verdict
-    from relion_ganpick.formats.any_coordinates import find_points, read_any
+    from relion_ganpick.formats.any_coordinates import read_any
 
     coordinates = read_any(namespace.coordinates)
     values: dict[str, list[Points]] = {name: [] for name in ORIENTATIONS}
     used = 0
-    for path in namespace.files:
-        found = find_points(path, coordinates)
-        if found is None or not len(found.picks):
-            print(f"{path}: no coordinates")
+    matched = match_names([name_stem(path) for path in namespace.files], coordinates)
+    for path, (name, ambiguous) in zip(namespace.files, matched, strict=True):
+        if name is None or not len(coordinates[name].picks):
+            print(printable(f"{path}: no coordinates" + (f": {ambiguous}" if ambiguous else "")))
             continue
-        points = found.picks.xy
+        points = coordinates[name].picks.xy
         used += len(points)
-        for name, each in _deviations(path, points, namespace).items():
-            values[name].append(each)
+        for orientation, each in _deviations(path, points, namespace).items():
+            values[orientation].append(each)
     if not used:
         raise GanpickError("none of the micrographs has coordinates: their names must contain those of the coordinate files")
     fits = [Fit(name, pooled(parts)) for name, parts in values.items()]

@@ -1,19 +1,15 @@
-"""Coordinates of any program that we read, by micrograph, and which of them belong to a micrograph."""
+"""Coordinates of any program that we read, by micrograph."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.formats.coordinates import Coordinates, read_coordinates
 from relion_ganpick.formats.exchange import read_picks_of
 from relion_ganpick.formats.micrograph_picks import MicrographPicks
-from relion_ganpick.formats.names import find_name
 from relion_ganpick.formats.picks_csv import is_of_many
-
-T = TypeVar("T")
 
 
 def read_any(paths: Sequence[Path]) -> dict[str, Coordinates]:
@@ -33,12 +29,6 @@ def read_any(paths: Sequence[Path]) -> dict[str, Coordinates]:
                 )
             found[stem] = each
     return found
-
-
-def find_points(path: Path, coordinates: Mapping[str, T]) -> T | None:
-    """Coordinates of a micrograph, by its name as `find_name` understands it."""
-    name = find_name(path.stem, coordinates)
-    return None if name is None else coordinates[name]
 
 
 def _read(path: Path) -> dict[str, Coordinates]:

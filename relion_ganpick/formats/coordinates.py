@@ -14,11 +14,11 @@ from scipy.spatial import cKDTree
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
+from relion_ganpick.formats.names import micrograph_stem
 from relion_ganpick.formats.star_frames import read_frames
 
 Points = NDArray[np.float64]
 
-SUFFIXES = ("_autopick", "_manualpick", "_pick")
 X, Y, SCORE, MICROGRAPH = "rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", "rlnMicrographName"
 
 
@@ -45,15 +45,6 @@ class Coordinates:
     source: Path = Path()
     name: str = ""
     scored: bool = True
-
-
-def micrograph_stem(name: str | Path) -> str:
-    """Name of a micrograph without folders, extension, and the suffix that pickers append."""
-    stem = Path(name).stem
-    for suffix in SUFFIXES:
-        if stem.endswith(suffix) and stem != suffix:
-            return stem[: -len(suffix)]
-    return stem
 
 
 def read_coordinates(paths: Sequence[Path]) -> dict[str, Coordinates]:

@@ -11,8 +11,8 @@ import starfile
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import write_atomic
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.formats.coordinates import micrograph_stem
 from relion_ganpick.formats.micrograph_picks import Format, MicrographPicks, corner, numbers
+from relion_ganpick.formats.names import micrograph_stem
 
 BLOCK, NONE = "cryolo", "<NA>"
 NEEDED = ("CoordinateX", "CoordinateY", "Width", "Height")

@@ -10,11 +10,10 @@ import numpy as np
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import MRC_SUFFIXES, TIFF_SUFFIXES, read_header
-from relion_ganpick.formats.coordinates import micrograph_stem
 from relion_ganpick.formats.cryosparc_cs import load_cs, text_of
 from relion_ganpick.formats.micrograph_picks import MicrographPicks
 from relion_ganpick.formats.micrographs_star import read_micrographs
-from relion_ganpick.formats.names import find_name
+from relion_ganpick.formats.names import find_name, micrograph_stem
 
 NEEDED = ("uid", "micrograph_blob/path", "micrograph_blob/shape")
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.formats.coordinates import micrograph_stem
+from relion_ganpick.formats.names import micrograph_stem
 
 BY_HAND = -999.0
 """Figure of merit that RELION's Display gives to a pick that was set by hand."""

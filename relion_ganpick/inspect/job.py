@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import write_atomic
-from relion_ganpick.formats.coordinates import micrograph_stem
 from relion_ganpick.formats.micrographs_star import read_defocus, read_micrographs
+from relion_ganpick.formats.names import micrograph_stem
 from relion_ganpick.formats.pick_lists import LIST_FILE, NAME, SHARE, SUMMARY_FILE
 
 SUFFIX_FILE = "coords_suffix_autopick.star"
