@@ -35,6 +35,7 @@ FLAGS = (
 QUALITY = 82
 
 SHOWN = 6  # a micrograph with contamination
+BY_HAND = (1690, 640)  # a free place on it
 PICTURES: dict[str, tuple[tuple[int, int], str, str]] = {
     "page.jpg": ((1280, 940), f"ganpick.go({SHOWN})", f"ganpick.held({SHOWN})"),
     "dirt.jpg": (
@@ -53,7 +54,15 @@ PICTURES: dict[str, tuple[tuple[int, int], str, str]] = {
         "ganpick.choose({threshold: 0.5}); ganpick.choose_class(1); window.scrollTo(0, 10000)",
         f"ganpick.held({SHOWN}).classes",
     ),
-    "wide.jpg": ((1920, 1080), "window.scrollTo(0, 0)", "true"),
+    "edit.jpg": (
+        (1280, 940),
+        "window.scrollTo(0, 0); ganpick.choose_class(1); const s = document.getElementById('compare'); s.value = 'off';"
+        "s.dispatchEvent(new Event('change')); ganpick.set_editing(true);"
+        f"const kept = ganpick.kept(ganpick.held({SHOWN}));"
+        f"ganpick.edit({SHOWN}, {{x: [...kept.x, {BY_HAND[0]}], y: [...kept.y, {BY_HAND[1]}], score: [...kept.score, -1]}})",
+        "ganpick.done.length && !ganpick.will_draw",
+    ),
+    "wide.jpg": ((1920, 1080), f"ganpick.undo(); ganpick.set_editing(false); ganpick.go({SHOWN})", "true"),
 }
 
 

@@ -43,6 +43,8 @@ class Facts:
         Name or path of the model; None where it is not known.
     angpix
         Angstrom per pixel where the STAR file has none.
+    best
+        Share of each micrograph's picks that is kept, the best ones; None is all.
     """
 
     diameter: float | None = None
@@ -51,6 +53,7 @@ class Facts:
     threshold: float | None = None
     model: str | None = None
     angpix: float | None = None
+    best: float | None = None
 
 
 @dataclass(frozen=True)

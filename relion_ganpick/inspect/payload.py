@@ -40,6 +40,7 @@ def job_payload(job: Job, scores: Scores, served: bool, text: str | None = None)
         "contrast": job.facts.contrast,
         "model": job.facts.model,
         "threshold": threshold,
+        "best": job.facts.best,
         "names": short_names(job.names),
         "states": states(scores),
         "odd": odd_ones(scores, job.contaminated, threshold).tolist(),

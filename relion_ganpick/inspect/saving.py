@@ -19,6 +19,7 @@ from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import write_atomic
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.formats.pick_files import State, cut_digest, inspect_picks, read_picks, write_edited, write_picks
+from relion_ganpick.formats.picks_json import json_file, refresh_json
 from relion_ganpick.inspect.job import Job
 from relion_ganpick.inspect.pictures import columns
 from relion_ganpick.version import __version__
@@ -167,6 +168,7 @@ def save(job: Job, changes: Changes, threshold: float, look: Look, say: Callable
                     _write_automatic(job, index, Selection(at) if changes.selection is None else changes.selection, look)
                 else:
                     write_edited(job.coordinates[index], picks)
+                    refresh_json(json_file(job.coordinates[index]), picks, edited=True)
                 saved.edited += 1
         if changes.selection is not None:
             others = [index for index in range(len(job.names)) if index not in changes.edits]
@@ -248,7 +250,9 @@ def _write_automatic(job: Job, index: int, selection: Selection, look: Look) -> 
     scored = read_picks(scores)
     power, classes = look(index, scored) if selection.needs_picture else (None, None)
     kept, as_continued = selection.keep(scored, power, classes), scored.above(selection.threshold)
-    if len(kept) == len(as_continued):
+    as_job_does = len(kept) == len(as_continued)
+    refresh_json(json_file(job.coordinates[index]), kept, selection.threshold, edited=not as_job_does)
+    if as_job_does:
         write_picks(job.coordinates[index], kept, cut_digest(found.settings, selection.threshold), scored)
     else:
         write_edited(job.coordinates[index], kept)

@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from relion_ganpick.core.picks import Picks
 from relion_ganpick.formats.any_coordinates import read_any
 from relion_ganpick.inspect.classes import Averages, averages_of, classes_of
 from relion_ganpick.inspect.contamination import ContaminationFinder
-from relion_ganpick.inspect.job import Facts, Job, find_job
+from relion_ganpick.inspect.job import Facts, Job, find_job, write_facts
 from relion_ganpick.inspect.payload import job_payload, numbers, packed, states
 from relion_ganpick.inspect.pictures import Looks, columns, contamination_layer, details, look_at
-from relion_ganpick.inspect.saving import Saved, read_changes, save
+from relion_ganpick.inspect.saving import Changes, Saved, read_changes, save
 from relion_ganpick.inspect.scores import Scores, read_scores, scored_picks
 from relion_ganpick.report.overlays import which_overlays
 
@@ -110,6 +111,7 @@ class Session:
             try:
                 payload_threshold = self._threshold()
                 saved = save(self.job, changes, payload_threshold, self._look_for_selection, self._say)
+                self._take_over(changes)
                 self._progress = self._after(saved, reload=changes.selection is not None)
             except (GanpickError, OSError) as error:
                 self._progress = {"finished": True, "problem": str(error)}
@@ -159,6 +161,14 @@ class Session:
         """Look at the micrograph that the page begins with before anybody asks."""
         with contextlib.suppress(GanpickError):
             self.look(0)
+
+    def _take_over(self, changes: Changes) -> None:
+        """Take down the rule that the job's files follow now, if a job with another one had been run."""
+        facts, selection = self.job.facts, changes.selection
+        if selection is not None and facts.threshold is not None:
+            best = None if selection.best == 1 else selection.best
+            self.job = replace(self.job, facts=replace(facts, threshold=selection.threshold, best=best))
+            write_facts(self.job.folder, self.job.facts)
 
     def _threshold(self) -> float:
         known = self.job.facts.threshold

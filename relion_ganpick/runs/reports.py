@@ -64,7 +64,9 @@ class Reports:
         path = Path(settings.model)
         model = str(path.absolute()) if path.is_file() else settings.model
         diameters = settings.diameter, settings.working_diameter_angstrom
-        return Facts(*diameters, settings.contrast, None, model, self._how.angpix)
+        cut = self._picker.cut
+        threshold = None if cut.best is None else cut.threshold  # a threshold alone is found from the picks
+        return Facts(*diameters, settings.contrast, threshold, model, self._how.angpix, cut.best)
 
     def _contamination(self, looks: Looks) -> NDArray[np.float32]:
         """Ask the network once more, of a micrograph that was picked in an earlier run."""

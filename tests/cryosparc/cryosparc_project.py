@@ -16,6 +16,7 @@ from standin_world import EMAIL, LICENSE, PASSWORD, World, exposure_dataset
 
 from cryosparc_tool.data.power import RatedPicks
 from cryosparc_tool.server import retry
+from relion_ganpick.core.cut import Cut
 from relion_ganpick.core.settings import PickSettings
 from relion_ganpick.picking.stream import Result, Task
 
@@ -77,6 +78,7 @@ class FakePicker:
     def __init__(self, pick: PickSettings, _: str) -> None:
         self.settings, self.device, self.dtype = pick, "cpu", "torch.float32"
         self.threshold = 0.5 if pick.threshold is None else pick.threshold
+        self.cut = Cut(self.threshold, pick.best, pick.most)
         self.model = SimpleNamespace(card=SimpleNamespace(name="fake", sha256=self.sha256, calibration={}), judge=None)
 
     def at(self, working_diameter: float) -> FakePicker:

@@ -169,6 +169,8 @@ ganpick.connect = function () {
   const source = ganpick.model("picks");
   source.change.connect(ganpick.drawn);
   source.properties.data.change.connect(ganpick.drawn);
+  const {inner_width, inner_height} = ganpick.model("picture").properties;
+  for (const side of [inner_width, inner_height]) side.change.connect(() => setTimeout(ganpick.fit_again));
   window.addEventListener("beforeunload", (event) => {
     if (ganpick.token && ganpick.unsaved()) event.preventDefault();
   });
@@ -184,6 +186,7 @@ ganpick.start = async function () {
   element("facts").textContent = `diameter ${Math.round(job.diameter)} Å`;
   element("save").hidden = !job.served;
   ganpick.selection.threshold = job.threshold;
+  ganpick.selection.best = job.best ?? 1;
   ganpick.saved_selection = {...ganpick.selection};
   element("other_threshold").value = Math.min(job.threshold + 0.1, 1);
   (job.compare || []).forEach((name, k) => {
