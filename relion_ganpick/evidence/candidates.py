@@ -18,6 +18,7 @@ Image = NDArray[np.float32]
 
 MARK_WEIGHT = 0.8
 FLOOR = -5.9
+NOWHERE = -99
 MOST = 1.3  # candidates per squared diameter
 
 
@@ -57,6 +58,8 @@ def find_spots(view: View, answer: Image, min_distance_px: float = MIN_DISTANCE_
     """
     height = view.height
     total = answer + np.float32(MARK_WEIGHT) * height
+    if view.closed is not None:
+        total[view.closed] = NOWHERE
     reach = max(int(min_distance_px / 2), 1)
     window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     rows, columns = np.nonzero((total >= cv2.dilate(total, window)) & (total >= FLOOR))
@@ -78,7 +81,7 @@ def _centres(
     disc = dx**2 + dy**2 <= radius**2
     dy, dx = dy[disc], dx[disc]
     at = rows[:, None] + dy + radius, columns[:, None] + dx + radius
-    soft = np.exp(np.pad(total, radius, constant_values=-99)[at] - total[rows, columns][:, None]).astype(np.float64)
+    soft = np.exp(np.pad(total, radius, constant_values=NOWHERE)[at] - total[rows, columns][:, None]).astype(np.float64)
     sum_ = soft.sum(axis=1)
     x = columns + (soft * dx).sum(axis=1) / sum_
     y = rows + (soft * dy).sum(axis=1) / sum_

@@ -54,7 +54,7 @@ def describe_spots(view: View, spots: Spots, of_set: SetFilter, seed_density: fl
     column = np.clip(np.rint(spots.x).astype(int), 0, view.picture.shape[1] - 1)
     out[:, 0], out[:, 1], out[:, 2] = spots.total, spots.mark, spots.answer
     _fill_rings(out, view, row, column)
-    out[:, 15] = np.sqrt(view.contamination.mean(dtype=float))
+    out[:, 15] = np.sqrt(view.open_values(view.contamination).mean(dtype=float))
     out[:, 17] = _directedness(view.picture)[row, column]
     out[:, 18] = np.log((np.arange(len(spots)) + 0.5) / view.area)
     close = cKDTree(np.stack([spots.x, spots.y], axis=1)).query_ball_point(

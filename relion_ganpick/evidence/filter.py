@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from relion_ganpick.core.blank import Mask
 from relion_ganpick.core.localize import FLOOR, peaks
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.evidence.view import View
@@ -110,6 +111,8 @@ def lesson_of(view: View, inside: NDArray[np.bool_] | None = None) -> Lesson:
     keep = view.contamination[rows, columns] < CLEAN
     grid = np.mgrid[GRID_PX // 2 : view.picture.shape[0] : GRID_PX, GRID_PX // 2 : view.picture.shape[1] : GRID_PX]
     place_rows, place_columns = grid.reshape(2, -1)
+    if view.closed is not None:
+        inside = ~view.closed if inside is None else inside & ~view.closed
     if inside is not None:
         keep &= inside[rows, columns]
         there = inside[place_rows, place_columns]
@@ -170,19 +173,25 @@ def answer(view: View, of_set: SetFilter) -> Image:
     (h, w) float32, in median deviations (times 1.4826) from the micrograph's median, bounded at 8.
     """
     kernel = np.where(RING >= 0, (of_set.weights / PIXELS)[RING], 0).astype(np.float32)
-    raw = cv2.filter2D(bounded(view.picture), cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT)
-    middle = np.median(raw)
-    spread = 1.4826 * float(np.median(np.abs(raw - middle)))
+    raw = np.asarray(cv2.filter2D(bounded(view.picture), cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT), np.float32)
+    values = view.open_values(raw)
+    middle = np.median(values)
+    spread = 1.4826 * float(np.median(np.abs(values - middle)))
     return np.asarray(np.clip((raw - middle) / np.float32(max(spread, 1e-6)), -FURTHEST, FURTHEST), dtype=np.float32)
 
 
-def halves(shape: tuple[int, int]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Cut a single picture across its longer side, (h, w) bool each."""
+def halves(shape: tuple[int, int], closed: Mask | None = None) -> tuple[Mask, Mask]:
+    """Cut a single picture across its longer side so that particles can be found on as much of either half, (h, w) bool each."""
     first = np.zeros(shape, bool)
-    if shape[0] > shape[1]:
-        first[: shape[0] // 2] = True
+    along = 0 if shape[0] > shape[1] else 1
+    middle = shape[along] // 2
+    if closed is not None:
+        so_far = np.cumsum((~closed).sum(axis=1 - along))
+        middle = int(np.searchsorted(so_far, so_far[-1] / 2)) + 1
+    if along == 0:
+        first[:middle] = True
     else:
-        first[:, : shape[1] // 2] = True
+        first[:, :middle] = True
     return first, ~first
 
 

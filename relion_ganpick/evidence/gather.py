@@ -60,8 +60,7 @@ def lessons_of(views: Sequence[View]) -> tuple[list[Lesson], list[float]]:
     The lessons, and the areas that they come from in squared diameters.
     """
     if len(views) == 1:
-        shape = (views[0].picture.shape[0], views[0].picture.shape[1])
-        return [lesson_of(views[0], part) for part in halves(shape)], [views[0].area / 2] * 2
+        return [lesson_of(views[0], part) for part in _halves_of(views[0])], [views[0].area / 2] * 2
     return [lesson_of(view) for view in views], [view.area for view in views]
 
 
@@ -82,7 +81,7 @@ def describe(view: View, filters: Filters, half: int | None, min_distance_px: fl
     """
     first, second = filters.of_halves
     if half is None:
-        part, _ = halves((view.picture.shape[0], view.picture.shape[1]))
+        part, _ = _halves_of(view)
         answers = np.where(part, answer(view, second), answer(view, first)).astype(np.float32)
         used, density = (first if first.seeds >= second.seeds else second), float(np.mean(filters.densities))
     else:
@@ -97,3 +96,7 @@ def describe_set(views: Sequence[View], min_distance_px: float = PARTICLE_PX / 2
     filters = learn_filters(*lessons_of(views))
     alone = len(views) == 1
     return filters, [describe(view, filters, None if alone else k % 2, min_distance_px) for k, view in enumerate(views)]
+
+
+def _halves_of(view: View) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    return halves((view.picture.shape[0], view.picture.shape[1]), view.closed)

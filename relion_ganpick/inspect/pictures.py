@@ -16,8 +16,9 @@ from relion_ganpick.core.frame import ImageArea, find_image_area
 from relion_ganpick.core.micrograph import Micrograph, read_micrograph
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.power import local_power
-from relion_ganpick.core.preprocess import FILLED, PARTICLE_PX, normalise, resize
+from relion_ganpick.core.preprocess import FILLED, PARTICLE_PX, resize
 from relion_ganpick.core.scale import Scale, working_scale
+from relion_ganpick.core.standardise import standardise
 from relion_ganpick.formats.pick_files import State, inspect_picks, read_picks
 from relion_ganpick.inspect.job import Job
 from relion_ganpick.inspect.scores import scored_picks
@@ -100,9 +101,7 @@ def look_into(micrograph: Micrograph, diameter: float, contrast: str = "dark") -
     area = find_image_area(pixels)
     inside = pixels[area.top : area.bottom, area.left : area.right]
     scale = working_scale((inside.shape[0], inside.shape[1]), FILLED * diameter / micrograph.pixel_size, PARTICLE_PX)
-    picture = normalise(resize(inside, scale.working_shape))
-    if contrast == "bright":
-        picture = -picture
+    picture, _ = standardise(resize(inside, scale.working_shape), PARTICLE_PX, contrast)
     shape = (pixels.shape[0], pixels.shape[1])
     return Looks(shape, micrograph.pixel_size, area, scale, picture, _grey(shrunk(pixels)))
 

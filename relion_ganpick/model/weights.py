@@ -44,7 +44,7 @@ class Model:
     rescorer: Rescorer | None = field(default=None, repr=False)
     judge: SetJudge | None = field(default=None, repr=False)
 
-    def rescored(self, picks: Picks, picture: Image, marked: Image) -> Picks:
+    def rescored(self, picks: Picks, picture: Image, marked: Image, with_image: float = 1.0) -> Picks:
         """Give the candidates of one micrograph their figures of merit.
 
         Parameters
@@ -55,8 +55,10 @@ class Model:
             (h, w) float32, prepared for the generator.
         marked
             (c, h, w) float32, what the generator made of it.
+        with_image
+            Share of the picture that holds an image.
         """
-        area = picture.size / PARTICLE_PX**2
+        area = with_image * picture.size / PARTICLE_PX**2
         score = picks.score if self.rescorer is None else self.rescorer.score(features_of(picks, picture, marked), area)
         return Picks(picks.x, picks.y, calibrated(score, self.card.calibration, area))
 

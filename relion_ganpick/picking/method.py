@@ -9,18 +9,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from relion_ganpick.core.blank import Mask, find_blank
 from relion_ganpick.core.device import fastest_type
 from relion_ganpick.core.equalise import PAPER_SIDE, as_input, preprocess
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.localize import RegionSettings, peaks, regions
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.core.preprocess import FILLED, PARTICLE_PX, normalise, resize
+from relion_ganpick.core.preprocess import FILLED, PARTICLE_PX, resize
 from relion_ganpick.core.scale import Scale, working_scale
 from relion_ganpick.core.settings import PickSettings
+from relion_ganpick.core.standardise import filled, standardise
 from relion_ganpick.core.tiles import by_tiles
 from relion_ganpick.model.card import Card
 from relion_ganpick.picking.memory import in_halves, with_smaller
@@ -51,7 +54,7 @@ class Method(ABC):
         """Type of numbers that the network may compute with on a device."""
 
     @abstractmethod
-    def prepare(self, inside: Image, pixel_size: float, settings: PickSettings, name: str) -> tuple[Image, Scale]:
+    def prepare(self, inside: Image, pixel_size: float, settings: PickSettings, name: str) -> tuple[Image, Scale, Mask | None]:
         """Turn a micrograph's image area into what the generator sees.
 
         Parameters
@@ -67,7 +70,8 @@ class Method(ABC):
 
         Returns
         -------
-        The picture, (h', w') float32, and the scale from it to the image area.
+        The picture, (h', w') float32, the scale from it to the image area, and where in it there is no image, (h', w') bool;
+        None where there is image everywhere.
 
         Raises
         ------
@@ -102,13 +106,13 @@ class DefaultMethod(Method):
         """Half precision where the device computes in it."""
         return fastest_type(device)
 
-    def prepare(self, inside: Image, pixel_size: float, settings: PickSettings, name: str) -> tuple[Image, Scale]:
+    def prepare(self, inside: Image, pixel_size: float, settings: PickSettings, name: str) -> tuple[Image, Scale, Mask | None]:
         """Bring the image area to the working scale, and its background and contrast to the same everywhere."""
         scale = _working_scale((inside.shape[0], inside.shape[1]), pixel_size, settings, name)
-        picture = normalise(resize(inside, scale.working_shape))
+        picture, blank = standardise(resize(inside, scale.working_shape), PARTICLE_PX, settings.contrast)
         if not picture.any():
             raise _no_image(name)
-        return (-picture if settings.contrast == "bright" else picture), scale
+        return picture, scale, blank
 
     def mark(self, network: Callable[[Image], Image], pictures: Sequence[Image]) -> list[Image]:
         """Mark pictures together, those larger than 1280 pixels tile by tile; where memory ends, fewer, and smaller tiles."""
@@ -135,12 +139,15 @@ class PaperMethod(Method):
         """Full precision: the paper's networks divide by the spread of few values, which half precision would not stand."""
         return torch.float32
 
-    def prepare(self, inside: Image, pixel_size: float, settings: PickSettings, name: str) -> tuple[Image, Scale]:
+    def prepare(self, inside: Image, pixel_size: float, settings: PickSettings, name: str) -> tuple[Image, Scale, Mask | None]:
         """Do step 1 of the paper on the image area."""
         if np.ptp(inside) == 0:
             raise _no_image(name)
         scale = Scale((inside.shape[0], inside.shape[1]), (PAPER_SIDE, PAPER_SIDE))
-        return as_input(preprocess(-inside if settings.contrast == "bright" else inside)), scale
+        dark = -inside if settings.contrast == "bright" else inside
+        diameter_px = settings.diameter / pixel_size
+        blank = _blank_at(dark, diameter_px, scale.working_shape)
+        return as_input(preprocess(dark if blank is None else filled(dark, blank, diameter_px))), scale, blank
 
     def mark(self, network: Callable[[Image], Image], pictures: Sequence[Image]) -> list[Image]:
         """Mark pictures together; where memory ends, fewer: this network sees a micrograph whole or not at all."""
@@ -157,6 +164,15 @@ METHODS: dict[str, Method] = {"unet": DefaultMethod(), "paper": PaperMethod()}
 def method_of(card: Card) -> Method:
     """Find the method that a model was trained for."""
     return METHODS[card.network["kind"]]
+
+
+def _blank_at(inside: Image, diameter_px: float, shape: tuple[int, int]) -> Mask | None:
+    """Find where an image area of any scale holds no image, (h, w) bool of the given shape; single pixels are enough for that."""
+    step = max(int(diameter_px / PARTICLE_PX), 1)
+    blank = find_blank(np.ascontiguousarray(inside[::step, ::step]), diameter_px / step)
+    if blank is None:
+        return None
+    return np.asarray(cv2.resize(blank.astype(np.uint8), (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST) > 0)
 
 
 def _working_scale(shape: tuple[int, int], pixel_size: float, settings: PickSettings, name: str) -> Scale:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from relion_ganpick.core.blank import Mask, distance_from
 from relion_ganpick.core.cut import Cut
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.frame import ImageArea, find_image_area
@@ -24,6 +25,7 @@ from relion_ganpick.model.weights import Model, load_model
 from relion_ganpick.picking.network import MarkingNetwork
 
 Image = NDArray[np.float32]
+LEAST_IMAGE = 0.04  # share of the image area where there must be an image
 AnyPicker = TypeVar("AnyPicker", bound="Picker")
 
 
@@ -45,6 +47,8 @@ class Prepared:
         Angstrom per pixel of the file.
     name
         The file as the caller named it.
+    blank
+        (h, w) bool, where in the picture there is no image; None where there is image everywhere.
     """
 
     picture: Image
@@ -53,6 +57,12 @@ class Prepared:
     shape: tuple[int, int]
     pixel_size: float
     name: str = ""
+    blank: Mask | None = None
+
+    @property
+    def without_image(self) -> float:
+        """Share of the image area that holds no image."""
+        return 0.0 if self.blank is None else float(self.blank.mean())
 
 
 class Picker:
@@ -178,8 +188,10 @@ class Picker:
             raise GanpickError(f"{micrograph.name}: some pixels are NaN or infinite: make the micrograph again")
         area = find_image_area(pixels)
         inside = pixels[area.top : area.bottom, area.left : area.right]
-        picture, scale = self.method.prepare(inside, pixel_size, self.settings, micrograph.name)
-        return Prepared(picture, scale, area, shape, pixel_size, micrograph.name)
+        picture, scale, blank = self.method.prepare(inside, pixel_size, self.settings, micrograph.name)
+        if blank is not None and np.count_nonzero(~blank) < LEAST_IMAGE * blank.size:
+            raise GanpickError(f"{micrograph.name}: {blank.mean():.0%} of it holds no image: too little is left to pick from")
+        return Prepared(picture, scale, area, shape, pixel_size, micrograph.name, blank)
 
     def mark(self, picture: Image) -> Image:
         """Mark one prepared picture, (h, w) float32 -> (c, h, w) float32, the generator's outputs; the first is the markers."""
@@ -196,13 +208,13 @@ class Picker:
         """
         if not self.weighs_sets:
             return self._in_file(prepared, self._located_alone(prepared, marked))
-        view = view_of(prepared.picture, marked)
+        view = view_of(prepared.picture, marked, prepared.blank)
         evidence = self.evidence or self.gather([(prepared, view)])
         return self._in_file(prepared, judged(self.model, view, prepared.name, evidence, self._min_distance_px(prepared)))
 
     def view(self, prepared: Prepared) -> View:
         """Mark a prepared micrograph for `gather`."""
-        return view_of(prepared.picture, self.mark(prepared.picture))
+        return view_of(prepared.picture, self.mark(prepared.picture), prepared.blank)
 
     def gather(self, looked_at: Sequence[tuple[Prepared, View]]) -> Evidence:
         """Find out what micrographs of one particle say together (`evidence.assess`)."""
@@ -216,19 +228,19 @@ class Picker:
         marked = self.mark(prepared.picture)
         if not self.weighs_sets or self.evidence is not None:
             return self.locate(prepared, marked), self.threshold
-        of_itself = self.with_evidence(self.gather([(prepared, view_of(prepared.picture, marked))]))
+        of_itself = self.with_evidence(self.gather([(prepared, view_of(prepared.picture, marked, prepared.blank))]))
         return of_itself.locate(prepared, marked), of_itself.threshold
 
     def _located_alone(self, prepared: Prepared, marked: Image) -> Picks:
         """Turn markers into picks in pixels of the working scale, judged by this micrograph alone."""
         found = self.method.locate(marked[0], self.settings, prepared.scale, prepared.pixel_size)
-        return self.model.rescored(found, prepared.picture, marked)
+        return self.model.rescored(found, prepared.picture, marked, 1 - prepared.without_image)
 
     def _in_file(self, prepared: Prepared, picks: Picks) -> Picks:
         """Bring picks to pixels of the file, as far as they are allowed and apart from each other."""
         picks = prepared.scale.to_file(picks)
         picks = Picks(picks.x + prepared.area.left, picks.y + prepared.area.top, np.round(picks.score, 4))
-        picks = picks.inside(*_allowed(prepared, self.settings))
+        picks = _off_blank(picks.inside(*_allowed(prepared, self.settings)), prepared, self.settings)
         return picks.rounded().thinned(self.settings.min_distance_angstrom / prepared.pixel_size)
 
     def _min_distance_px(self, prepared: Prepared) -> float:
@@ -242,8 +254,7 @@ def _allowed(prepared: Prepared, settings: PickSettings) -> tuple[float, float, 
     A particle may hang over the micrograph's edge as far as the margin allows, but not over a frame: what is seen of it
     there is made up.
     """
-    margin = settings.edge_margin_angstrom / prepared.pixel_size
-    at_frame = max(margin, 0.5 * settings.diameter / prepared.pixel_size)
+    margin, at_frame = settings.edge_margin_angstrom / prepared.pixel_size, _from_frame(prepared, settings)
     area, (height, width) = prepared.area, prepared.shape
     return (
         area.left + (at_frame if area.left else margin),
@@ -251,3 +262,19 @@ def _allowed(prepared: Prepared, settings: PickSettings) -> tuple[float, float, 
         area.right - 1 - (at_frame if area.right < width else margin),
         area.bottom - 1 - (at_frame if area.bottom < height else margin),
     )
+
+
+def _off_blank(picks: Picks, prepared: Prepared, settings: PickSettings) -> Picks:
+    """Leave out the picks, in pixels of the file, that are as near to an area without image as none may be to a frame."""
+    if prepared.blank is None:
+        return picks
+    away = distance_from(prepared.blank, prepared.scale.factors)
+    here = prepared.scale.to_working(Picks(picks.x - prepared.area.left, picks.y - prepared.area.top, picks.score))
+    row = np.clip(np.rint(here.y).astype(int), 0, away.shape[0] - 1)
+    column = np.clip(np.rint(here.x).astype(int), 0, away.shape[1] - 1)
+    return picks.where(away[row, column] >= _from_frame(prepared, settings))
+
+
+def _from_frame(prepared: Prepared, settings: PickSettings) -> float:
+    """Smallest distance of a pick from where there is no image, in pixels of the file."""
+    return max(settings.edge_margin_angstrom, 0.5 * settings.diameter) / prepared.pixel_size

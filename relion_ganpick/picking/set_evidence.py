@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from relion_ganpick.core.blank import Mask
 from relion_ganpick.core.faults import hits_all
 from relion_ganpick.core.micrograph import read_micrograph
 from relion_ganpick.evidence.record import EVIDENCE_FILE, Evidence, read_evidence, write_evidence
@@ -119,10 +120,11 @@ class _Small:
 
     prepared: Prepared
     layers: np.ndarray[Any, np.dtype[np.float16]]
+    closed: Mask | None
 
     def restored(self) -> tuple[Prepared, View]:
         picture, marker, smooth, contamination = self.layers.astype(np.float32)
-        return replace(self.prepared, picture=picture), View(picture, marker, smooth, contamination)
+        return replace(self.prepared, picture=picture), View(picture, marker, smooth, contamination, self.closed)
 
 
 def _looked_at(picker: Picker, tasks: Iterable[Task]) -> Iterator[_Small]:
@@ -140,4 +142,4 @@ def _looked_at(picker: Picker, tasks: Iterable[Task]) -> Iterator[_Small]:
             continue
         n_used += 1
         layers = np.stack([view.picture, view.marker, view.smooth, view.contamination]).astype(np.float16)
-        yield _Small(replace(prepared, picture=np.empty((0, 0), np.float32)), layers)
+        yield _Small(replace(prepared, picture=np.empty((0, 0), np.float32)), layers, view.closed)

@@ -93,6 +93,8 @@ class Result:
         (h, w) float32, chance of contamination at the working scale of the image area; None where the model does not say.
     sight
         What was seen of a micrograph that will be shown; None for all others.
+    without_image
+        Share of the image area that holds no image.
     """
 
     task: Task
@@ -105,6 +107,7 @@ class Result:
     pixel_size: float | None = None
     contamination: Image | None = None
     sight: Sight | None = None
+    without_image: float = 0.0
 
     @property
     def contaminated_share(self) -> float | None:
@@ -165,7 +168,9 @@ def _read(task: Task, picker: Picker, budget: _Budget, wanted: int) -> tuple[Pre
     seconds = {"read": read - began, "scale": time.perf_counter() - read}
     warning = _pixel_size_warning(task, micrograph.header_pixel_size)
     shape, pixel_size = prepared.shape, prepared.pixel_size
-    return prepared, Result(task, Picks.none(), None, warning, shape, prepared.area, seconds, pixel_size, sight=sight)
+    without = prepared.without_image
+    result = Result(task, Picks.none(), None, warning, shape, prepared.area, seconds, pixel_size, None, sight, without)
+    return prepared, result
 
 
 def _finish(half_done: Result | tuple[Prepared, Result], picker: Picker) -> Result:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import atomic
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.core.preprocess import normalise
+from relion_ganpick.core.standardise import standardise
 
 Colours = NDArray[np.uint8]
 
@@ -112,7 +112,7 @@ def write_overlay(
 
 def _grey(small: NDArray[np.float32], diameter: float) -> Colours:
     """Take the background away, smooth a little, and stretch the contrast so that a person sees particles."""
-    flat = normalise(np.asarray(small, np.float32), particle_px=diameter)
+    flat, _ = standardise(np.asarray(small, np.float32), diameter)
     soft = cv2.GaussianBlur(flat, (0, 0), max(SOFTNESS * diameter, 0.3))
     low, high = np.percentile(soft, (0.5, 99.5))
     stretched = (soft - low) / max(float(high - low), 1e-6)

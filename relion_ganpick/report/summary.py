@@ -16,6 +16,7 @@ class Summary:
     def __init__(self) -> None:
         self.micrographs = self.picks = self.failures = self.kept = 0
         self.above = np.zeros(len(THRESHOLDS), int)
+        self._without_image: list[float] = []
         self._began = time.monotonic()
 
     def add(self, n_picks: int, above: tuple[int, ...], finished_before: bool = False) -> None:
@@ -24,6 +25,11 @@ class Summary:
         self.picks += n_picks
         self.kept += finished_before
         self.above += np.array(above, int)
+
+    def add_without_image(self, share: float) -> None:
+        """Take down which share of a micrograph holds no image."""
+        if share:
+            self._without_image.append(share)
 
     def add_failure(self) -> None:
         """Count a micrograph that could not be used."""
@@ -37,8 +43,18 @@ class Summary:
         before = f" ({self.kept} of them before)" if self.kept else ""
         of = f" of model {model}" if model else ""
         cuts = "  ".join(f"{at:.1f}: {count}" for at, count in zip(THRESHOLDS, self.above, strict=True))
+        without = [self._blank_line()] if self._without_image else []
         return [
+            *without,
             f"picks left at a threshold of  {cuts}",
             f"{self.micrographs} micrographs picked{before}, {self.failures} failed, {seconds:.1f} s{each}",
             f"{self.picks} picks {cut.words()}{of}, {self.picks / max(self.micrographs, 1):.1f} per micrograph",
         ]
+
+    def _blank_line(self) -> str:
+        n = len(self._without_image)
+        where = "1 micrograph holds" if n == 1 else f"{n} micrographs hold"
+        return (
+            f"{where} no image on a part (at most {max(self._without_image):.0%}): grid bar, edge of the beam, or blanked; "
+            "nothing is picked there"
+        )

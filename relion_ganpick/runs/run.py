@@ -176,7 +176,9 @@ class Run:
         except Exception as error:
             return self._line(index, error, "its picks cannot be kept")
         self.summary.add(len(picks), counts_above(outcome.picks.score))
-        self._say(index, len(picks), f" ({sum(outcome.seconds.values()):.2f} s)")
+        self.summary.add_without_image(outcome.without_image)
+        without = f"; {outcome.without_image:.0%} of it holds no image" if outcome.without_image else ""
+        self._say(index, len(picks), f" ({sum(outcome.seconds.values()):.2f} s{without})")
         return None
 
     def _say_failure(self, index: int, problem: str) -> None:

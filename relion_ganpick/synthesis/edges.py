@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from relion_ganpick.core.preprocess import PARTICLE_PX, normalise
 from relion_ganpick.synthesis.imaging import Image, coloured_noise
 from relion_ganpick.synthesis.textures import Shape, dried_film, log_uniform, soften
 
 COARSE = 8
+PAINTED, CONSTANT = 0.25, 0.35  # shares of the kinds of areas without image; the rest is dark
+DEPTH, THROUGH, HARDLY_LIT = (15.0, 100.0), (0.002, 0.15), 0.3  # spreads of the picture; shares of the electrons
 NEAREST, NEAR, FAR = 0.5, 1.5, 4.0  # reaches of the means that fill a blank area, in diameters
 
 
@@ -75,8 +76,47 @@ def blank_area(shape: Shape, diameter_px: float, rng: np.random.Generator) -> ND
     return blank > 0
 
 
+def without_image(
+    pixels: Image, blank: NDArray[np.bool_], diameter_px: float, rng: np.random.Generator
+) -> tuple[Image, NDArray[np.bool_]]:
+    """Make a part of a picture look as parts without image do: painted over, saturated, or dark behind a bar or beyond the beam.
+
+    A bar lets a few electrons through, so that its noise is weak, and its edge may be soft.
+
+    Parameters
+    ----------
+    pixels
+        (h, w) float32, the part filled (`fill_smoothly`).
+    blank
+        (h, w) bool, the part.
+
+    Returns
+    -------
+    (h, w) float32, and (h, w) bool: the part with as much of its edge as is dark.
+    """
+    if not blank.any() or blank.all():
+        return pixels, blank
+    kind = rng.random()
+    if kind < PAINTED:
+        return pixels, blank
+    image = pixels[~blank]
+    spread = float(image.std())
+    depth = spread * log_uniform(*DEPTH, rng)
+    if kind < PAINTED + CONSTANT:
+        levels = (float(image.mean()), float(image.min()), float(image.mean()) - depth, float(image.mean()) + depth)
+        return np.where(blank, np.float32(levels[int(rng.integers(len(levels)))]), pixels).astype(np.float32), blank
+    through = log_uniform(*THROUGH, rng)
+    soft = soften(blank.astype(np.float32), diameter_px * float(rng.choice((0.02, rng.uniform(0, 0.5)))))
+    beam = 1 - (1 - through) * np.clip(soft, 0, 1)
+    grained = pixels.copy()
+    grained[blank] += np.resize((pixels - soften(pixels, diameter_px / 2))[~blank], int(blank.sum()))
+    level = float(image.mean())
+    dark = level - depth * (1 - beam) + np.sqrt(beam) * (grained - level)
+    return dark.astype(np.float32), blank | (beam < HARDLY_LIT)
+
+
 def fill_smoothly(pixels: Image, blank: NDArray[np.bool_], diameter_px: float) -> Image:
-    """Fill areas without image by the level of what is near, without spread, as the picker does.
+    """Fill areas without image by the level of what is near, without spread.
 
     The level is the mean of the image within half a diameter; where there is none, within 1.5, or four; else that of the whole.
 
@@ -103,30 +143,3 @@ def fill_smoothly(pixels: Image, blank: NDArray[np.bool_], diameter_px: float) -
         level += trust * (total / np.maximum(share, 1e-6) - level)
     smooth = cv2.resize(level, (pixels.shape[1], pixels.shape[0]), interpolation=cv2.INTER_CUBIC)
     return np.where(blank, smooth, pixels).astype(np.float32)
-
-
-def normalise_around(pixels: Image, blank: NDArray[np.bool_]) -> Image:
-    """Prepare a picture at the working scale as the picker does one that has areas without image.
-
-    Mean and spread are those of the image alone, and what is blank becomes 0.
-
-    Parameters
-    ----------
-    pixels
-        (h, w) float32, its blank areas filled (`fill_smoothly`).
-    blank
-        (h, w) bool, True where there is no image.
-
-    Returns
-    -------
-    (h, w) float32.
-    """
-    if not blank.any() or blank.all():
-        return normalise(pixels)
-    # Grain of the image is laid into the blank areas, so that they do not count as without spread, and taken away again.
-    grain = (pixels - soften(pixels, PARTICLE_PX / 2))[~blank]
-    grained = pixels.copy()
-    grained[blank] += np.resize(grain, int(blank.sum()))
-    out = normalise(grained)
-    out[blank] = 0
-    return out

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from relion_ganpick.core.blank import Mask
 from relion_ganpick.core.localize import MARKER_RADIUS
 from relion_ganpick.core.preprocess import PARTICLE_PX
-from relion_ganpick.synthesis.edges import normalise_around
+from relion_ganpick.core.standardise import standardise
 from relion_ganpick.synthesis.grid import left_out, resized
 from relion_ganpick.synthesis.scene import Scene, SceneSettings, make_scene
 from relion_ganpick.synthesis.textures import log_uniform
@@ -77,7 +78,12 @@ def random_scene(rng: np.random.Generator, crop: int, settings: SceneSettings | 
 
 def prepared(scene: Scene) -> Image:
     """Make the picture that the network sees of a scene at the working scale, (h, w) float32."""
-    return normalise_around(scene.pixels, scene.blank)
+    return prepared_with_blank(scene)[0]
+
+
+def prepared_with_blank(scene: Scene) -> tuple[Image, Mask | None]:
+    """Prepare a scene as the picker does a micrograph: areas without image are found, not known (`core.standardise`)."""
+    return standardise(scene.pixels)
 
 
 def make_batch(seed: int, step: int, batch: int, crop: int, settings: SceneSettings | None = None) -> tuple[Image, Image]:

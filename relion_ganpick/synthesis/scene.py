@@ -12,6 +12,7 @@ contrast and number that you want:
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,7 +21,7 @@ from scipy.ndimage import uniform_filter
 
 from relion_ganpick.synthesis.contamination import add_patch
 from relion_ganpick.synthesis.crowd import flattened, project_views, random_centres, stained, typical_mass
-from relion_ganpick.synthesis.edges import blank_area, fill_smoothly
+from relion_ganpick.synthesis.edges import blank_area, fill_smoothly, without_image
 from relion_ganpick.synthesis.imaging import Image, Optics, contrast_transfer_function, drift_envelope, transfer
 from relion_ganpick.synthesis.molecules import Points, random_molecule
 from relion_ganpick.synthesis.recording import illumination, record, specimen_noise
@@ -62,7 +63,7 @@ class Scene:
     contrast
         Depth of the particles in standard deviations of the noise, before anything was smoothed.
     blank
-        (h, w) bool, True where there is no image; ``pixels`` there are the level of what is near (`edges.fill_smoothly`).
+        (h, w) bool, True where there is no image (`edges.without_image`).
     """
 
     pixels: Image
@@ -145,11 +146,10 @@ def make_scene(
     pixels = (signal + background) * np.float32(contrast / depth) + specimen_noise(shape, ctf, around.film, rng)
     blank = blank_area(shape, diameter_px, rng) if rng.random() < settings.blank else np.zeros(shape, np.bool_)
     pixels = record(fill_smoothly(pixels + illumination(shape, rng), blank, diameter_px), rng, settings, diameter_px)
+    pixels, blank = without_image(fill_smoothly(pixels, blank, diameter_px), blank, diameter_px, deepcopy(rng))
     contaminated = (around.unwanted > DENSE) & (around.unwanted * contrast > VISIBLE) & ~blank
     hidden = _covered(centres, contaminated | blank, diameter_px) | _drowned(centres, background / depth, diameter_px)
-    return Scene(
-        fill_smoothly(pixels, blank, diameter_px), centres[~hidden], contaminated, pixel_size, diameter, optics, contrast, blank
-    )
+    return Scene(pixels, centres[~hidden], contaminated, pixel_size, diameter, optics, contrast, blank)
 
 
 def random_optics(rng: np.random.Generator, settings: SceneSettings) -> Optics:

@@ -61,7 +61,7 @@ def describe_synthetic(
     generator: nn.Module, device: torch.device, micrographs: Sequence[SyntheticMicrograph], dtype: torch.dtype = torch.float32
 ) -> tuple[list[Described], JudgedSet]:
     """Mark and describe one synthetic set, and tell which candidates are right."""
-    views = [view_of(each.picture, mark(generator, each.picture[None], device, dtype)[0]) for each in micrographs]
+    views = [view_of(each.picture, mark(generator, each.picture[None], device, dtype)[0], each.blank) for each in micrographs]
     _, described = describe_set(views)
     right = [
         match(np.stack([each.spots.x, each.spots.y], axis=1), source.centres, REACH_PX)

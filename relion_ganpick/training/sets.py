@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from relion_ganpick.core.blank import Mask
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.synthesis.grid import left_out, resized
 from relion_ganpick.synthesis.molecules import Points
-from relion_ganpick.synthesis.pairs import COARSER, DIAMETER_ERROR, prepared
+from relion_ganpick.synthesis.pairs import COARSER, DIAMETER_ERROR, prepared_with_blank
 from relion_ganpick.synthesis.scene import Scene, draw_molecule, make_scene
 from relion_ganpick.synthesis.scene_settings import SceneSettings
 from relion_ganpick.synthesis.textures import log_uniform
@@ -56,10 +57,21 @@ KINDS: dict[str, tuple[float, tuple[float, float], tuple[float, float]]] = {
 
 @dataclass(frozen=True)
 class SyntheticMicrograph:
-    """One micrograph of a synthetic set: the prepared picture, (h, w) float32, and (n, 2) float64 true centres in its pixels."""
+    """One micrograph of a synthetic set.
+
+    Attributes
+    ----------
+    picture
+        (h, w) float32, prepared.
+    centres
+        (n, 2) float64, the true centres in its pixels.
+    blank
+        (h, w) bool, where in it no image was found; None where there is image everywhere.
+    """
 
     picture: Image
     centres: NDArray[np.float64]
+    blank: Mask | None = None
 
 
 def make_set(seed: int, number: int, settings: SceneSettings | None = None) -> tuple[str, list[SyntheticMicrograph]]:
@@ -102,7 +114,8 @@ def make_set(seed: int, number: int, settings: SceneSettings | None = None) -> t
             empty=float(rng.random() < without),
         )
         scene = _scene(SIDES_ALONE if n_micrographs == 1 else SIDES, diameter_px, grid, one, molecule, rng)
-        micrographs.append(SyntheticMicrograph(prepared(scene), scene.centres))
+        picture, blank = prepared_with_blank(scene)
+        micrographs.append(SyntheticMicrograph(picture, scene.centres, blank))
     return kind, micrographs
 
 
