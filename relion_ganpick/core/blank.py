@@ -1,4 +1,4 @@
-"""Find the areas of a micrograph that hold no image, of any shape: grid bars, the dark outside the beam, blanked or saturated parts.
+"""Find the areas of a micrograph that hold no image, of any shape: grid bars, the dark outside the beam, blanked parts.
 
 They are told by their grain, the noise that there is wherever electrons made an image. A constant area has none, and so has one
 where the detector is saturated. Behind a bar and outside the beam there is less, and the level is far lower. All is done on the

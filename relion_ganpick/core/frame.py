@@ -29,9 +29,9 @@ class ImageArea:
 def find_image_area(pixels: NDArray[np.float32]) -> ImageArea:
     """Find where the image begins on each side.
 
-    A row belongs to no image when it equals its neighbour (mean absolute difference below a quarter of the picture's
-    median, and less than usual all along it) or is constant. From each side, the frame reaches to the last such row that has at least as many of its kind
-    before it as others; fewer than three are no frame, and it is never deeper than a quarter of the picture.
+    A row belongs to no image when it equals its neighbour (mean absolute difference below a quarter of the picture's median,
+    and less than usual all along it) or is constant. From each side, the frame reaches to the last such row that has at least
+    as many of its kind before it as others; fewer than three are no frame, and it is never deeper than a quarter of the picture.
 
     Parameters
     ----------
