@@ -49,9 +49,7 @@ def find_image_area(pixels: NDArray[np.float32]) -> ImageArea:
     return ImageArea(left, top, pixels.shape[1] - right, pixels.shape[0] - bottom)
 
 
-def _frame_depths(
-    lines: NDArray[np.float32], step: NDArray[np.float32], spread: NDArray[np.float32]
-) -> tuple[int, int]:
+def _frame_depths(lines: NDArray[np.float32], step: NDArray[np.float32], spread: NDArray[np.float32]) -> tuple[int, int]:
     """Depth of the frame at the beginning and at the end of n lines.
 
     Parameters
