@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryosparc_tool.data.exposures import Exposure
+from relion_ganpick.core.files import fitted
 from relion_ganpick.core.picks import THRESHOLDS
 
 BINS = 40
@@ -87,4 +88,4 @@ def picture_path(folder: Path, exposure: Exposure) -> Path:
 
 def exposure_path(folder: Path, exposure: Exposure, ending: str) -> Path:
     """Name a file of an exposure in a folder."""
-    return folder / f"{exposure.uid}_{PurePosixPath(exposure.path).stem}{ending}"
+    return folder / (fitted(f"{exposure.uid}_{PurePosixPath(exposure.path).stem}") + ending)

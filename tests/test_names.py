@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from job_project import JOB
 
 from cryosparc_tool.data.coordinates import Coordinates
 from cryosparc_tool.data.exposures import Exposure
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.files import atomic, fitted, leftovers, write_atomic
 from relion_ganpick.core.text import printable
+from relion_ganpick.formats.micrographs_star import MicrographEntry
 from relion_ganpick.formats.names import find_name, match_names, micrograph_stem, name_stem
+from relion_ganpick.relion.inputs import with_a_place
+from relion_ganpick.relion.names import pick_file, why_not
 
 
 @pytest.mark.parametrize(
@@ -110,3 +116,67 @@ def test_exposures_get_no_coordinates_of_another_micrograph(tmp_path: Path) -> N
 def test_names_are_shown_so_that_a_terminal_does_nothing_with_them(text: str, shown: str) -> None:
     assert printable(text) == shown
     printable(text).encode()
+
+
+# names that are long, or lead elsewhere
+
+LONG = "m" * 251 + ".mrc"
+
+
+@pytest.mark.parametrize("stem", ["m" * 251, "ä" * 125, "\udce4" * 251, "a" * 230 + "ö" * 10])
+def test_long_names_are_shortened_to_fit_and_stay_apart(tmp_path: Path, stem: str) -> None:
+    short = fitted(stem)
+    assert len(os.fsencode(short)) <= 231
+    assert short != fitted(stem[:-1] + "x")
+    assert fitted(short) == short
+    with atomic(tmp_path / f"{short}_contamination_mask.png") as temporary:
+        temporary.touch()
+    assert fitted("m" * 231) == "m" * 231
+
+
+@pytest.mark.parametrize("name", ["m" * 255, "m" * 241 + "_autopick.star", "ä" * 120 + ".png"])
+def test_file_with_the_longest_name_is_written(tmp_path: Path, name: str) -> None:
+    write_atomic(tmp_path / name, "text")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert list(leftovers(tmp_path)) == []
+
+
+def test_coordinate_file_of_a_long_name_has_a_shorter_one_for_relion_4_and_5() -> None:
+    assert len(Path(pick_file(JOB, f"M/{LONG}")).name) == 245
+    assert why_not(JOB, f"M/{LONG}", keep_inside=True) is None
+    assert "has 265 bytes, but 255 are allowed" in str(why_not(JOB, f"M/{LONG}", keep_inside=False))
+    assert why_not(JOB, "m" * 241 + ".mrc", keep_inside=False) is None
+
+
+@pytest.mark.parametrize("name", ["coords_suffix.mrc", "MotionCorr/job002/coords_suffix.tif", "./coords_suffix.mrc"])
+@pytest.mark.parametrize("keep_inside", [True, False])
+def test_micrograph_cannot_take_the_name_of_relions_list(name: str, keep_inside: bool) -> None:
+    assert "name of RELION's list" in str(why_not(JOB, name, keep_inside))
+    assert why_not(JOB, f"M/{Path(name).name}", keep_inside) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "leaves"),
+    [
+        ("../../../m.mrc", True),
+        ("MotionCorr/job002/../../../m.mrc", True),
+        ("a/../../../../m.mrc", True),
+        ("../m.mrc", False),
+        ("../../m.mrc", False),
+        ("a/../m.mrc", False),
+        ("/data/m.mrc", False),
+        ("/../../../../m.mrc", True),
+    ],
+)
+def test_coordinate_file_never_leaves_the_project(name: str, leaves: bool) -> None:
+    reason = why_not(JOB, name, keep_inside=False)
+    assert (reason is not None and "outside of the project's folder" in reason) is leaves
+    assert why_not(JOB, name, keep_inside=True) is None
+
+
+def test_micrographs_without_a_place_are_left_out_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
+    entries = [MicrographEntry(name, 1.0) for name in ("../../../a.mrc", "M/b.mrc", "coords_suffix.mrc")]
+    assert with_a_place(entries, JOB, keep_inside=False) == [entries[1]]
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["../../../a.mrc", "coords_suffix.mrc"]
+    with pytest.raises(GanpickError, match="no micrograph could be used"):
+        with_a_place(entries[:1], JOB, keep_inside=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.files import fitted
 from relion_ganpick.core.options import add_options, settings_from
 from relion_ganpick.core.settings import PickRequest, RunSettings
 
@@ -154,7 +155,7 @@ def _targets(files: list[Path], folder: Path) -> dict[Path, Path]:
     """
     sources: dict[Path, Path] = {}
     for path in files:
-        target = folder / f"{path.stem}_autopick.star"
+        target = folder / f"{fitted(path.stem)}_autopick.star"
         if target in sources:
             raise GanpickError(f"{sources[target]} and {path} would both write {target}: pick them into different --out folders")
         sources[target] = path

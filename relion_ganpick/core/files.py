@@ -10,6 +10,8 @@ from pathlib import Path
 
 TEMPORARY = ".ganpick-tmp-"
 SUFFIX_LENGTH = 16
+LONGEST_NAME = 255  # bytes, of the usual file systems
+ROOM = 24  # for what our own files add to a micrograph's name
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -30,6 +32,21 @@ def atomic(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def fitted(stem: str) -> str:
+    """Shorten the name of a file that could not take an ending any more; a mark keeps it apart from others.
+
+    Parameters
+    ----------
+    stem
+        Name without folders, to which at most 24 bytes are added.
+    """
+    data = os.fsencode(stem)
+    if len(data) <= LONGEST_NAME - ROOM:
+        return stem
+    mark = "-" + hashlib.sha256(data).hexdigest()[:8]
+    return data[: LONGEST_NAME - ROOM - len(mark)].decode("utf-8", "ignore") + mark
 
 
 def leftovers(folder: Path) -> Iterator[Path]:

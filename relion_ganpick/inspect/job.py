@@ -15,7 +15,7 @@ import starfile
 from numpy.typing import NDArray
 
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.files import write_atomic
+from relion_ganpick.core.files import fitted, write_atomic
 from relion_ganpick.formats.micrographs_star import read_defocus, read_micrographs
 from relion_ganpick.formats.names import micrograph_stem
 from relion_ganpick.formats.pick_lists import LIST_FILE, NAME, SHARE, SUMMARY_FILE
@@ -202,7 +202,7 @@ def _scores_file(folder: Path, coordinates: Path) -> Path:
         below = coordinates.relative_to(folder)
     except ValueError:  # RELION 3.1 may look for it outside of the job's folder
         below = Path(coordinates.name)
-    return folder / ".ganpick" / below.with_name(below.name.removesuffix(SUFFIX) + "_scores.star")
+    return folder / ".ganpick" / below.with_name(fitted(below.name.removesuffix(SUFFIX)) + "_scores.star")
 
 
 def _facts(folder: Path, given: Facts) -> Facts:

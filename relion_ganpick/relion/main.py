@@ -147,12 +147,13 @@ def _carry_out(folder: JobFolder, options: JobOptions) -> str:
     from relion_ganpick.core.files import leftovers
     from relion_ganpick.core.lines import listening
     from relion_ganpick.relion.generation import find_generation
-    from relion_ganpick.relion.inputs import read_input
+    from relion_ganpick.relion.inputs import read_input, with_a_place
     from relion_ganpick.relion.outputs import write_lists
 
     generation = find_generation(folder.path / "job.star", options.relion_version)
     with listening(_say, _complain):
-        entries = read_input(Path(options.in_mics), options.run.angpix)
+        listed = read_input(Path(options.in_mics), options.run.angpix)
+        entries = with_a_place(listed, options.output, generation.node_label is not None)
     for note in options.notes:
         _say(f"note: {note}")
     without = sum(entry.pixel_size is None for entry in entries)
