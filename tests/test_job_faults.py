@@ -198,7 +198,7 @@ def test_what_must_hit_all_others_too_ends_the_job_at_once(
 
 
 def test_a_picture_that_cannot_be_drawn_costs_no_picks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: Any) -> Any:
+    def fails(*_: Any, **__: Any) -> Any:
         raise RuntimeError("no ink")
 
     project = make_project(tmp_path, 3)
@@ -386,12 +386,14 @@ def test_file_in_the_jobs_place_is_named(tmp_path: Path) -> None:
     assert (project / JOB.rstrip("/")).read_text() == "in the way"
 
 
-def test_folder_in_a_coordinate_files_place_costs_this_micrograph(tmp_path: Path) -> None:
+def test_folder_in_a_coordinate_files_place_is_kept_and_costs_this_micrograph(tmp_path: Path) -> None:
     project = make_project(tmp_path, 3)
     (project / JOB / "Micrographs/mic01_autopick.star/x").mkdir(parents=True)
     ended = run_here(project, *job_words())
     assert (ended.status, markers(project)) == (0, SUCCEEDED)
-    assert ended.err == f"Micrographs/mic01.mrc: cannot be used ({JOB}Micrographs/mic01_autopick.star: Is a directory)\n"
+    said = f"WARNING: {JOB}Micrographs/mic01_autopick.star: cannot be read (Is a directory); not ours, so it is kept, but left out"
+    assert ended.err.startswith(said)
+    assert ended.err.count("\n") == 1
     assert [name for name, _ in listed(project)] == ["Micrographs/mic00.mrc", "Micrographs/mic02.mrc"]
 
 
