@@ -391,8 +391,8 @@ def test_folder_in_a_coordinate_files_place_is_kept_and_costs_this_micrograph(tm
     (project / JOB / "Micrographs/mic01_autopick.star/x").mkdir(parents=True)
     ended = run_here(project, *job_words())
     assert (ended.status, markers(project)) == (0, SUCCEEDED)
-    said = f"WARNING: {JOB}Micrographs/mic01_autopick.star: cannot be read (Is a directory); not ours, so it is kept, but left out"
-    assert ended.err.startswith(said)
+    said = f"{JOB}Micrographs/mic01_autopick.star: cannot be read (Is a directory); not ours, so it is kept, but left out"
+    assert ended.err.startswith(f"WARNING: {said}")
     assert ended.err.count("\n") == 1
     assert [name for name, _ in listed(project)] == ["Micrographs/mic00.mrc", "Micrographs/mic02.mrc"]
 
