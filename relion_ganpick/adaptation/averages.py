@@ -110,11 +110,12 @@ def best_fits(patches: Image, averages: Image) -> tuple[NDArray[np.intp], NDArra
         (n,) how the patch must be turned to lie as the average does, see `turned_by`.
     """
     fade = _fade(patches.shape[-1])
-    turned = np.stack([[_turned(each, k) for k in range(2 * N_TURNS)] for each in averages]) * fade
+    inside = fade > 0  # half of the pixels; the others count for nothing
+    turned = np.stack([[_turned(each, k)[inside] for k in range(2 * N_TURNS)] for each in averages]) * fade[inside]
     means = turned.reshape(len(averages) * 2 * N_TURNS, -1)
     means = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
     looks = patches * fade
-    looks = (looks - looks.mean(axis=(1, 2), keepdims=True) * (fade > 0)).reshape(len(patches), -1)
+    looks = looks[:, inside] - looks.mean(axis=(1, 2))[:, None]
     best = (looks @ means.T).argmax(axis=1)
     turn = best % (2 * N_TURNS)
     return np.asarray(best // (2 * N_TURNS)), np.asarray(np.where(turn < N_TURNS, -turn % N_TURNS, turn))

@@ -21,7 +21,7 @@ from relion_ganpick.version import __version__
 
 PAPER = (11.7, 8.3)  # inches, A4
 N_OVERLAYS, PER_PAGE = 6, 2
-AVERAGES_ACROSS = 5
+AVERAGES_ACROSS = 7
 MOST_POINTS = 5000
 KEPT, DROPPED = "#e69f00", "#56b4e9"
 
@@ -57,8 +57,9 @@ def _pages(material: Material) -> Iterator[Any]:
 def _page(title: str) -> Any:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=PAPER, layout="constrained")
+    figure = Figure(figsize=PAPER)
     figure.suptitle(title)
+    figure.subplots_adjust(left=0.07, right=0.97, bottom=0.08, top=0.91, wspace=0.2, hspace=0.35)
     return figure
 
 
@@ -131,14 +132,18 @@ def _draw(ax: Any, looks: Looks, picks: Picks, material: Material) -> None:
 
 
 def _averages(material: Material) -> Any:
+    """Lay all averages into one picture: a plot for each of them would take most of the time of the whole file."""
     averages = material.averages
     assert averages is not None
-    n = len(averages.counts)
+    side, n = averages.pictures.shape[-1] + 2, len(averages.counts)
+    down = -(-n // AVERAGES_ACROSS)
+    sheet = np.full((down * side, AVERAGES_ACROSS * side), np.nan, np.float32)
     figure = _page(f"Class averages of the picks on {averages.n_micrographs} micrographs: members, mean figure of merit")
-    grid = figure.subplots(-(-n // AVERAGES_ACROSS), AVERAGES_ACROSS, squeeze=False).ravel()
-    for ax, picture, count, merit in zip(grid, averages.pictures, averages.counts, averages.merits, strict=False):
-        ax.imshow(picture, cmap="gray", interpolation="bicubic")
-        ax.set_title(f"{count}, {merit:.2f}", fontsize=8)
-    for ax in grid:
-        ax.set_axis_off()
+    ax = figure.subplots()
+    for k, (picture, count, merit) in enumerate(zip(averages.pictures, averages.counts, averages.merits, strict=True)):
+        top, left = k // AVERAGES_ACROSS * side, k % AVERAGES_ACROSS * side
+        sheet[top + 1 : top + side - 1, left + 1 : left + side - 1] = (picture - picture.mean()) / (picture.std() or 1.0)
+        ax.text(left + 1.5, top + 1.5, f"{count}, {merit:.2f}", va="top", fontsize=8, color="#ffd29c")
+    ax.imshow(sheet, cmap="gray", vmin=-3, vmax=3, interpolation="none")
+    ax.set_axis_off()
     return figure
