@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,16 +14,18 @@ from relion_ganpick.cli import main
 from relion_ganpick.commands import train
 from relion_ganpick.commands.scene_option import read_scene
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.model import weights
+from relion_ganpick.model import rescorer, weights
 from relion_ganpick.model.card import Card
 from relion_ganpick.model.networks import UNetGenerator
 from relion_ganpick.model.weights import Model, load_model, save_model
 from relion_ganpick.synthesis.scene import SceneSettings
+from relion_ganpick.training import judge_sets, validate
 from relion_ganpick.training.presets import PaperSettings, TrainSettings
 from relion_ganpick.training.validate import figures_of, pick_held_out
 
 TINY = ["--width", "4", "--levels", "2", "--discriminator_width", "4", "--steps", "2", "--batch", "2", "--crop", "32"]
 TINY += ["--validate_every", "1", "--validation_scenes", "1", "--calibration_scenes", "1", "--workers", "0", "--device", "cpu"]
+WITHOUT_JUDGES = ["--rescorers", "0", "--judge_sets", "0"]
 
 
 @pytest.fixture
@@ -38,8 +41,14 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_train_writes_a_model_that_picks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "--out", str(tmp_path), "--seed", "3", *TINY]) == 0
+def test_train_writes_a_model_that_picks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(validate, "fit_rescorer", partial(rescorer.fit_rescorer, steps=3))
+    monkeypatch.setattr(judge_sets, "train_judge", partial(judge_sets.train_judge, steps=3))
+    judges = ["--rescorers", "1", "--judge_sets", "2", "--judges", "1"]
+    assert main(["train", "--out", str(tmp_path), "--seed", "3", *TINY, *judges]) == 0
+    assert len(list((tmp_path / judge_sets.SETS).iterdir())) == 2
     path = tmp_path / "default.safetensors"
     assert f"use them: ganpick pick ... --model {path}" in capsys.readouterr().out
     card = json.loads(path.with_suffix(".json").read_text())
@@ -54,7 +63,7 @@ def test_train_writes_a_model_that_picks(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_train_goes_on_only_when_told_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["train", "--out", str(tmp_path), *TINY]
+    words = ["train", "--out", str(tmp_path), *TINY, *WITHOUT_JUDGES]
     assert main(words) == 0
     assert main(words) == 1
     assert "give --resume to go on with it, or another --out" in capsys.readouterr().err
@@ -65,7 +74,7 @@ def test_train_goes_on_only_when_told_to(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_resume_without_a_checkpoint_starts_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "--out", str(tmp_path), *TINY, "--resume"]) == 0
+    assert main(["train", "--out", str(tmp_path), *TINY, *WITHOUT_JUDGES, "--resume"]) == 0
     assert "starting at step 0" in capsys.readouterr().out
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
 
@@ -86,7 +95,7 @@ def test_resume_without_a_checkpoint_starts_anew(tmp_path: Path, capsys: pytest.
 def test_train_refuses_senseless_settings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, message: str
 ) -> None:
-    assert main(["train", "--out", str(tmp_path / "x"), f"--{option}", value]) == 1
+    assert main(["train", "--out", str(tmp_path / "x"), f"--{option}", value]) == (4 if option == "device" else 1)
     assert capsys.readouterr().err.startswith(f"ganpick: {message}")
     assert not (tmp_path / "x").exists()
 

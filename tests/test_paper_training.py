@@ -45,6 +45,8 @@ DEFAULT = TrainSettings(
     validate_every=6,
     validation_scenes=1,
     calibration_scenes=1,
+    rescorers=0,
+    judge_sets=0,
     learning_rate=0.01,
 )
 WORDS = ["--width", "2", "--levels", "5", "--discriminator_width", "2", "--epochs", "2", "--pairs", "2", "--size", "32"]
