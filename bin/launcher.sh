@@ -33,6 +33,16 @@ fail() {
     exit 1
 }
 
+# Whether what Python said, in $problem, and its exit status come of too little memory (ulimit -v; SGE sets it to h_vmem).
+no_memory() {
+    limit=$(ulimit -v)
+    [ "$limit" != unlimited ] || return 1
+    case $problem in
+        *emory*|*'failed to map segment'*|*'start new thread'*|*bad_alloc*) return 0 ;;
+    esac
+    [ "$1" -gt 125 ] || [ -z "$problem" ]
+}
+
 # Follow any number of symbolic links to this file. Sets file, and program by the names on the way.
 follow_links() {
     file=$1 program=relion_ganpick
@@ -96,7 +106,8 @@ fi
 
 trap 'fail "stopped by a signal before Python had started" "$@"' HUP TERM
 # -I: neither the working directory nor PYTHON* variables nor the user's site-packages decide what is imported.
-problem=$("$python" -I -c "$enter$check" "$root" 2>&1 >/dev/null) || fail "$python cannot run it:
+problem=$("$python" -I -c "$enter$check" "$root" 2>&1 >/dev/null) || { status=$?; no_memory $status && fail "no memory to start: \
+at most $((limit / 1024)) MB are allowed (ulimit -v, or h_vmem of SGE): ask for 4 GB or more" "$@"; fail "$python cannot run it:
 $problem
-Install it by 'make venv' in ${root:-a checkout of relion-ganpick}, or set GANPICK_PYTHON to a Python that has relion-ganpick." "$@"
+Install it by 'make venv' in ${root:-a checkout of relion-ganpick}, or set GANPICK_PYTHON to a Python that has relion-ganpick." "$@"; }
 exec "$python" -I -c "$enter$start" "$root" "$@"

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import html
+import json
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TextIO
+from urllib.parse import quote, quote_plus
 
 from relion_ganpick.core.errors import in_flags
 
 HIDDEN = "[hidden]"
-SHORTEST_SECRET = 4
+SHORTEST_ANYWHERE, LONGEST_ALONE = 4, 32
+"""A shorter secret is cut out only where it stands alone: "a" is a part of nearly every word."""
+BEFORE, AFTER = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt]))", r"(?![A-Za-z0-9])"
 CLIENT_MODULES = r"cryosparc(_tool)?(\.|$)"
 CLIENT_MARK = r"\*\*\* "
 
@@ -26,20 +32,20 @@ class Console:
     """
 
     def __init__(self, flags: bool = False) -> None:
-        self._secrets: set[str] = set()
+        self._secrets: dict[str, bool] = {}
+        self._pattern: re.Pattern[str] | None = None
         self._flags = flags
 
     def hide(self, *secrets: str | None) -> None:
-        """Never show these again, nor the sha256 sums by which passwords travel."""
+        """Never show these again, in whatever way they are written, nor the sha256 sums by which passwords travel."""
         for secret in secrets:
-            if secret and len(secret) >= SHORTEST_SECRET:
-                self._secrets |= {secret, hashlib.sha256(secret.encode()).hexdigest()}
+            if secret:
+                self._secrets |= {way: len(secret) < SHORTEST_ANYWHERE for way in written(secret)}
+        self._pattern = _pattern(self._secrets) if self._secrets else None
 
     def clean(self, text: str) -> str:
         """Cut the secrets out of a text."""
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, HIDDEN)
-        return text
+        return text if self._pattern is None else self._pattern.sub(HIDDEN, text)
 
     def say(self, text: str) -> None:
         """Write a line to stdout."""
@@ -80,3 +86,25 @@ class Console:
 
             warnings.showwarning = show
             yield
+
+
+def written(secret: str) -> set[str]:
+    """List the ways in which clients and servers write a secret: as it is, in forms, JSON, HTML and Python, and sums of it."""
+    data = secret.encode(errors="surrogateescape")
+    percent = {quote(data, safe=""), quote(data), quote_plus(data)}
+    percent |= {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), each) for each in percent}
+    in_json = {json.dumps(secret, ensure_ascii=ascii)[1:-1] for ascii in (True, False)}
+    in_json |= {each.replace("/", "\\/") for each in in_json}
+    in_python = {repr(secret)[1:-1], ascii(secret)[1:-1], repr(data)[2:-1]}
+    sums = {hashlib.sha256(data).hexdigest(), base64.b64encode(data).decode()}
+    twice = {json.dumps(each)[1:-1] for each in in_json}  # a server's JSON within a client's
+    return {each for each in {secret, html.escape(secret)} | percent | in_json | in_python | sums | twice if each}
+
+
+def _pattern(secrets: Mapping[str, bool]) -> re.Pattern[str]:
+    """Match any of the secrets, the longest first; short ones only where they stand alone."""
+    parts = []
+    for secret in sorted(secrets, key=len, reverse=True):
+        exactly = re.escape(secret)
+        parts.append(f"{BEFORE}{exactly}{AFTER}" if secrets[secret] and len(secret) < LONGEST_ALONE else exactly)
+    return re.compile("|".join(parts))

@@ -10,6 +10,7 @@ from cryosparc_tool.console import Console
 from cryosparc_tool.options import parse
 from cryosparc_tool.server.lifecycle import StoppedError, signals_as_errors
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.limits import check_memory, no_memory_to_start
 from relion_ganpick.core.threads import wait_asleep
 
 STOPPED = 130
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         namespace = vars(parse(sys.argv[1:] if argv is None else argv))
         if "project" not in namespace:
             raise GanpickError("`project` is missing: give the project's uid, such as P3; --help lists the options")
+        check_memory()
         with signals_as_errors():
             from cryosparc_tool.api import pick_exposures
 
@@ -48,6 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.complain(str(error) or "stopped by Ctrl-C")
         return STOPPED
     except Exception as error:
+        no_memory = no_memory_to_start(error)
+        if no_memory:
+            console.complain(no_memory)
+            return 1
         console.complain(traceback.format_exc())
         console.complain(f"unexpected error ({error!r}); please report it with the lines above")
         return 1

@@ -144,7 +144,7 @@ class ExposureResults:
         """Take down why an exposure has no picks."""
         path = self.exposures[index].path
         problem = reason if reason.startswith(path) else f"{path}: {reason}"
-        self._problems[index] = problem
+        self._problems[index] = problem = self.console.clean(problem)
         return f"skipped: {problem}"
 
     def place(self, index: int, folder: str, ending: str) -> Path:

@@ -66,9 +66,10 @@ class Session:
             if self.plan.before and self.plan.before["url"] != self.connection.url:
                 raise GanpickError(f"`resume`: that run was on {self.plan.before['url']}, this is {self.connection.url}")
             _check_writable(Path(self.settings.out))
-            if self.settings.dry_run:
-                return self._dry_run()
-            return self._resumed() if self.settings.resume else self._new()
+            if not self.settings.dry_run and not self.settings.resume:
+                return self._new()
+            with self.local.held():
+                return self._dry_run() if self.settings.dry_run else self._resumed()
         except Exception as error:
             if isinstance(error, GanpickError) or not is_client_error(error):
                 raise
@@ -99,11 +100,16 @@ class Session:
         self.console.say(f"external job {job.uid} in {settings.project} {settings.workspace}")
         with explained(job, lambda: self.local.folder, self.console), in_charge(job, self.console):
             folder = Path(settings.out) / f"{settings.project}_{job.uid}"
-            if settings.resume:
+            description = self.plan.description(self.connection.url, output, job.uid)
+            if settings.resume:  # the lock that is held goes with the folder
                 self.local.folder.rename(folder)
+                self.local = LocalResult(folder)
+                self.local.begin(description, keep=True)
+                return self._fill(job, output)
             self.local = LocalResult(folder)
-            self.local.begin(self.plan.description(self.connection.url, output, job.uid), keep=bool(settings.resume))
-            return self._fill(job, output)
+            with self.local.held():
+                self.local.begin(description)
+                return self._fill(job, output)
 
     def _resumed(self) -> Outcome:
         settings, output = self.settings, str(self.plan.before["output"])

@@ -20,6 +20,7 @@ from relion_ganpick.commands import (
     watch,
 )
 from relion_ganpick.core.errors import GanpickError, in_flags
+from relion_ganpick.core.limits import no_memory_to_start
 from relion_ganpick.core.threads import wait_asleep
 from relion_ganpick.version import __version__
 
@@ -60,6 +61,12 @@ def main(argv: list[str] | None = None) -> int:
     except (GanpickError, OSError) as error:
         print(f"ganpick: {in_flags(str(error))}", file=sys.stderr)
         return error.exit_code if isinstance(error, GanpickError) else 1
+    except (ImportError, MemoryError, RuntimeError) as error:
+        line = no_memory_to_start(error)
+        if line is None:
+            raise
+        print(f"ganpick: {line}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("ganpick: stopped", file=sys.stderr)
         return STOPPED

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import shutil
 import tempfile
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,9 +16,13 @@ from cryosparc_tool.console import Console
 from cryosparc_tool.data.exposures import Exposure
 from cryosparc_tool.server.retry import patiently, server_code
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.locks import take_lock
 
 MOST_AHEAD = 4
 BYTES_PER_PIXEL = 4
+LOCK = ".lock"
+OLD_SECONDS = 3600.0
+"""A cache without a lock is being made at this moment, or was left by a run that was killed in its first moment."""
 GONE = (403, 404, 410)
 """Answers to a download that say something of the file, not of the connection."""
 
@@ -44,7 +51,13 @@ class MicrographFiles:
     def __init__(self, root: Path | None, download: Download, cache: Path | None, cache_bytes: float, console: Console) -> None:
         self._root, self._download, self._console = root, download, console
         self._cache_bytes = cache_bytes
-        self._folder = Path(tempfile.mkdtemp(prefix="cryosparc_ganpick-", dir=cache))
+        parent = Path(tempfile.gettempdir()) if cache is None else cache
+        remove_abandoned(parent)
+        try:
+            self._folder = Path(tempfile.mkdtemp(prefix=_prefix(), dir=parent))
+            self._lock = take_lock(self._folder / LOCK)
+        except OSError as error:
+            raise GanpickError(f"{parent}: cannot be written ({error.strerror}): give another `cache`") from error
         self._pool = ThreadPoolExecutor(2, "download")
         self._kept: dict[int, int] = {}
         self.downloaded = 0
@@ -55,6 +68,7 @@ class MicrographFiles:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
         shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._lock)
 
     @property
     def cached_bytes(self) -> int:
@@ -106,6 +120,24 @@ class MicrographFiles:
 
     def _target(self, exposure: Exposure) -> Path:
         return self._folder / f"{exposure.uid}{''.join(PurePosixPath(exposure.path).suffixes[-2:])}"
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Remove the caches of runs on this machine that were killed: nobody holds their locks any more."""
+    for folder in parent.glob(f"{_prefix()}*"):
+        try:
+            lock = take_lock(folder / LOCK, patience=0) if (folder / LOCK).exists() else None
+        except OSError:
+            continue  # it is in use, or somebody else's
+        if lock is not None or time.time() - folder.stat().st_mtime > OLD_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _prefix() -> str:
+    """Begin the names of caches with this machine's: on a shared disk each machine looks after its own."""
+    return f"cryosparc_ganpick-{platform.node() or 'local'}-"
 
 
 def _size(exposure: Exposure) -> int:

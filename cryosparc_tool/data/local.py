@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,12 @@ from relion_ganpick.adaptation.options import FOLDER, RECORD
 from relion_ganpick.core.cut import CUTS
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import atomic, leftovers, write_atomic
+from relion_ganpick.core.locks import take_lock
 from relion_ganpick.picking.diameter_record import DIAMETER_FILE, WORKING_DIAMETER_FILE
 
 COLUMNS = ("x", "y", "score", "power")
 MICROGRAPHS_AT_ONCE = 500
+LOCK = ".lock"
 
 
 class LocalResult:
@@ -33,6 +37,29 @@ class LocalResult:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other run out of the folder, as long as the context lasts.
+
+        Raises
+        ------
+        GanpickError
+            If another run is at work in it, or it cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = take_lock(self.folder / LOCK)
+        except BlockingIOError as error:
+            raise GanpickError(
+                f"{self.folder}: another cryosparc_ganpick is at work in this folder; wait until it ends, or give another `out`"
+            ) from error
+        except OSError as error:
+            raise _not_writable(self.folder, error) from error
+        try:
+            yield
+        finally:
+            os.close(lock)
 
     def begin(self, run: dict[str, Any], keep: bool = False) -> None:
         """Make the folder and take down what is run; scores of a run with other settings are dropped, unless ``keep``.

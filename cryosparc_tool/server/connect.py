@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryosparc_tool.console import Console
 from cryosparc_tool.options import check_url
@@ -40,6 +43,7 @@ def connect(url: str | None, timeout: float, console: Console) -> Connection:
     console.hide(*(os.environ.get(name) for name in SECRET_VARIABLES))
     client = client_version()
     address = check_url(url or _address_from_environment())
+    _warn_of_plain_http(address, console)
     email = os.environ.get("CRYOSPARC_EMAIL") or None
     password = os.environ.get("CRYOSPARC_PASSWORD") or None
 
@@ -80,8 +84,10 @@ def adopt(client_object: Any, console: Console) -> Connection:
     if client.major < 5:
         console.hide(*(os.environ.get(name) for name in SECRET_VARIABLES))
         console.hide(client_object.cli._headers.get("License-ID"))
+        _warn_of_plain_http(client_object.cli._url, console)
         return _checked(client47.Connection47(client_object, client_object.cli._url), client, console)
     console.hide(*(os.environ.get(name) for name in SECRET_VARIABLES), client5.token_of(client_object))
+    _warn_of_plain_http(client_object.base_url, console)
     return _checked(client5.Connection5(client_object), client, console)
 
 
@@ -90,6 +96,24 @@ def _checked(connection: Connection, client: Version, console: Console) -> Conne
     if problem:
         console.complain(f"WARNING: {problem}")
     return connection
+
+
+def _warn_of_plain_http(url: str, console: Console) -> None:
+    """Say that a password to another machine can be read on its way."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not _is_here(parts.hostname or ""):
+        console.complain(
+            f"WARNING: {parts.scheme}://{parts.hostname} is not encrypted: others on the network can read your login. "
+            "Take https:// where the server has it, or an SSH tunnel"
+        )
+
+
+def _is_here(host: str) -> bool:
+    names = {"localhost", socket.gethostname().lower(), socket.gethostname().split(".")[0].lower()}
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() in names or host.lower().endswith(".localhost")
 
 
 def _address_from_environment() -> str:

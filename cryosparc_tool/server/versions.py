@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
+import ssl
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ PACKAGE = "cryosparc-tools"
 OLDEST = (4, 7)
 NEWEST_MAJOR = 5
 PROBE_SECONDS = 10
+LONGEST_ANSWER = 2**26
 
 
 @dataclass(frozen=True, order=True)
@@ -87,20 +90,35 @@ def explain_no_connection(url: str, client: Version) -> str:
     request = urllib.request.Request(f"{url}/api/cmd/openapi.json", headers={"Accept": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=PROBE_SECONDS) as answer:
-            speaks_5 = "paths" in json.loads(answer.read())
+            about = json.loads(answer.read(LONGEST_ANSWER))
+            speaks_5 = isinstance(about, dict) and "paths" in about
     except urllib.error.HTTPError as error:
         if error.code >= 500:
             return f"the server at {url} answers with error {error.code}: is CryoSPARC running? (cryosparcm status)"
         speaks_5 = False
-    except (OSError, ValueError) as error:
-        if not isinstance(error, ValueError):
-            return f"nobody answers at {url} ({getattr(error, 'reason', error)}): check `url`, the network, and cryosparcm status"
+    except ValueError:
         speaks_5 = False
+    except http.client.HTTPException as error:
+        return _no_web_server(url, type(error).__name__)
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLError):
+            return f"{url} does not speak https ({reason.reason}): give the address as the browser shows it, with its certificate"
+        if isinstance(reason, (ConnectionResetError, BrokenPipeError)):
+            return _no_web_server(url, str(reason))
+        return f"nobody answers at {url} ({reason}): check `url`, the network, and cryosparcm status"
     if client.major == NEWEST_MAJOR and not speaks_5:
         return f"{url} is no CryoSPARC 5 server; if it is CryoSPARC 4.7: {_for_47()}"
     if client.major < NEWEST_MAJOR and speaks_5:
         return f"{url} is a CryoSPARC 5 server, and cryosparc-tools {client} cannot talk to it: {pip_command()}"
     return "check the credentials: 'python -m cryosparc.tools login --url URL', or CRYOSPARC_EMAIL and CRYOSPARC_PASSWORD"
+
+
+def _no_web_server(url: str, reason: str) -> str:
+    return (
+        f"somebody answers at {url}, but not as a web server does ({reason}): check the port in `url`; "
+        "it is the one that the browser shows, often 39000"
+    )
 
 
 def _for_47() -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import fitted
+from relion_ganpick.core.limits import check_memory
 from relion_ganpick.core.options import add_options, settings_from
 from relion_ganpick.core.settings import PickRequest, RunSettings
 
@@ -118,6 +119,7 @@ class FolderResults:
 
 def run(namespace: argparse.Namespace) -> int:
     """Pick; the exit status is 1 if a micrograph could not be used."""
+    check_memory()
     pick, how = settings_from(PickRequest, namespace), settings_from(RunSettings, namespace)
     targets = _targets(namespace.files, namespace.out)
 

@@ -6,6 +6,9 @@ import errno
 from collections.abc import Iterator
 from pathlib import Path
 
+from relion_ganpick.core import limits
+from relion_ganpick.core.errors import DeviceError, ModelError, WorkersError
+
 HITS_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENODEV, errno.ENOTCONN, errno.ESHUTDOWN)
 NO_MEMORY = (
     "out of memory",
@@ -15,6 +18,7 @@ NO_MEMORY = (
     "ALLOC_FAILED",
     "could not create a memory",
     "std::bad_alloc",
+    "can't start new thread",
 )
 BROKEN_DEVICE = ("CUDA error", "cuDNN error", "CUBLAS_STATUS", "CUDA driver", "NVML")
 
@@ -36,7 +40,8 @@ def hits_all(error: BaseException) -> bool:
 def in_words(error: BaseException) -> str:
     """Say an error in one line; one that nobody expects names the place in the code, for a report."""
     if out_of_memory(error):
-        return f"no memory ({_line(error)}): give fewer threads, or a machine with more memory"
+        limit = limits.in_words()
+        return f"no memory ({_line(error)}): give fewer threads, or more memory" + (f"; {limit}" if limit else "")
     if isinstance(error, OSError):
         file = error.filename2 or error.filename  # of a rename, what was to be there
         return (f"{file}: " if file else "") + (error.strerror or _line(error))
@@ -46,6 +51,8 @@ def in_words(error: BaseException) -> str:
 
 
 def _hits_all(error: BaseException) -> bool:
+    if isinstance(error, (DeviceError, ModelError, WorkersError)):
+        return True
     if isinstance(error, OSError):
         return error.errno in HITS_ALL
     if out_of_memory(error) or not isinstance(error, RuntimeError):

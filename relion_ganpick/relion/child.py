@@ -7,6 +7,10 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Callable
+from typing import Any
+
+from relion_ganpick.core.limits import no_memory_to_start
 
 
 def main() -> None:
@@ -17,16 +21,28 @@ def main() -> None:
     """
     plan = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    from relion_ganpick.relion.worker import work
 
     def settled() -> None:
         with contextlib.suppress(OSError):
             os.write(int(sys.argv[-1]), b"1")
 
-    status = work(plan, settled)
+    status = _work(plan, settled)
     with contextlib.suppress(OSError):
         sys.stdout.flush()
     os._exit(status)
+
+
+def _work(plan: dict[str, Any], settled: Callable[[], None]) -> int:
+    """Import what is needed, and work; libraries that cannot be loaded for lack of memory are one line."""
+    try:
+        from relion_ganpick.relion.worker import work
+    except Exception as error:
+        line = no_memory_to_start(error)
+        if line is None:
+            raise
+        print(f"relion_ganpick: {line}", file=sys.stderr, flush=True)
+        return 1
+    return work(plan, settled)
 
 
 def _end_with_parent() -> None:

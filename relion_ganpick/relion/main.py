@@ -21,7 +21,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from relion_ganpick.core import limits
 from relion_ganpick.core.errors import GanpickError, in_flags
+from relion_ganpick.core.limits import check_memory, no_memory_to_start
 from relion_ganpick.core.settings import PickRequest
 from relion_ganpick.core.text import printable
 from relion_ganpick.core.threads import wait_asleep
@@ -126,9 +128,15 @@ def _hold(folder: JobFolder, argv: Sequence[str], in_mics: str | None) -> int:
     except StoppedError as stopped:
         _complain(f"stopped by {stopped}")
     except OSError as error:
-        _complain(f"{error.filename or folder.output}: {error.strerror}; what is finished is kept; press Continue to go on")
+        _complain(
+            no_memory_to_start(error)
+            or f"{error.filename or folder.output}: {error.strerror}; what is finished is kept; press Continue to go on"
+        )
     except Exception as error:
-        if _stopped_by:  # in the middle of an import, whose extension made another error of it
+        no_memory = no_memory_to_start(error)
+        if no_memory:
+            _complain(no_memory)
+        elif _stopped_by:  # in the middle of an import, whose extension made another error of it
             _complain(f"stopped by {_stopped_by[0]}")
         else:
             traceback.print_exc()
@@ -144,6 +152,7 @@ def _hold(folder: JobFolder, argv: Sequence[str], in_mics: str | None) -> int:
 
 def _carry_out(folder: JobFolder, options: JobOptions) -> str:
     """Check, start the worker, wait for its end or for a wish to stop, and declare what is there."""
+    check_memory()
     from relion_ganpick.core.files import leftovers
     from relion_ganpick.core.lines import listening
     from relion_ganpick.relion.generation import find_generation
@@ -232,7 +241,7 @@ def _hear(worker: subprocess.Popen[bytes], folder: JobFolder, plan: str, hears: 
     finally:
         _end(worker)
     killed = "" if worker.returncode >= 0 else signal.Signals(-worker.returncode).name
-    memory = ": out of memory?" if killed == "SIGKILL" else ""
+    memory = _for_lack_of_memory(killed)
     if settled or _settled(hears):
         if killed:
             _complain(f"WARNING: report.html is not complete: the worker was killed by {killed}{memory}; the picks are complete")
@@ -250,6 +259,14 @@ def _settled(hears: int) -> float | None:
         return time.monotonic() if os.read(hears, 1) else None
     except BlockingIOError:
         return None
+
+
+def _for_lack_of_memory(name: str) -> str:
+    """Say that memory may be why the worker was killed: the system kills, and under a limit the libraries crash."""
+    limit = limits.in_words()
+    if limit and name in ("SIGKILL", "SIGSEGV", "SIGABRT", "SIGBUS"):
+        return f": out of memory? {limit}"
+    return ": out of memory?" if name == "SIGKILL" else ""
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:

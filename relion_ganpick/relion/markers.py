@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import time
 from pathlib import Path
 from types import TracebackType
 
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.locks import take_lock
 
 SUCCESS = "RELION_JOB_EXIT_SUCCESS"
 FAILURE = "RELION_JOB_EXIT_FAILURE"
 ABORTED = "RELION_JOB_EXIT_ABORTED"
 ABORT_NOW = "RELION_JOB_ABORT_NOW"
-LOCK_PATIENCE = 5.0
 
 
 class JobFolder:
@@ -41,12 +39,15 @@ class JobFolder:
         """
         try:
             (self.path / ".ganpick").mkdir(parents=True, exist_ok=True)
-            self.lock = os.open(self.path / ".ganpick" / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+            self.lock = take_lock(self.path / ".ganpick" / "lock")
+        except BlockingIOError as error:
+            raise GanpickError(
+                f"{self.output}: another relion_ganpick is running in this folder; wait until it ends, or abort it first"
+            ) from error
         except OSError as error:
             raise GanpickError(
                 f"{self.output}: the job's folder cannot be written ({error.strerror}); check its permissions and the disk"
             ) from error
-        self._take_lock()
         for name in (SUCCESS, FAILURE, ABORTED):
             self._remove(name)
         if not self._abort_is_new():
@@ -71,25 +72,6 @@ class JobFolder:
         if Path(".gui_projectdir").exists():
             with contextlib.suppress(OSError):
                 Path(".pipeline_has_changed").touch()
-
-    def _take_lock(self) -> None:
-        """Wait a moment for a process that was just killed; where locks are not to be had, go on without."""
-        assert self.lock is not None
-        deadline = time.monotonic() + LOCK_PATIENCE
-        while True:
-            try:
-                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    os.close(self.lock)
-                    self.lock = None
-                    raise GanpickError(
-                        f"{self.output}: another relion_ganpick is running in this folder; wait until it ends, or abort it first"
-                    ) from error
-                time.sleep(0.1)
-            except OSError:
-                return
 
     def _abort_is_new(self) -> bool:
         """RELION removes old requests before it starts us, so one that is younger than job.star is meant for us."""

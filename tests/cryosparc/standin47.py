@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from standin_http import PlainHandler
-from standin_world import EMAIL, LICENSE, PASSWORD, PROJECT, REQUIRED_FIELDS, Job, RefusedError, World, short_type
+from standin_world import ECHOES, EMAIL, LICENSE, PASSWORD, PROJECT, REQUIRED_FIELDS, Job, RefusedError, World, short_type
 
 SERVICES = {"core": 2, "vis": 3, "rtp": 5}
 CORE = (
@@ -190,6 +190,8 @@ class _Handler(PlainHandler, BaseHTTPRequestHandler):
                 self._body(64)
             return self._hang_up()
         body = body or self._body(None)
+        if kind == "garbage":
+            return self._talk_nonsense()
         if kind == "slow":
             time.sleep(self.owner.world.slow_seconds)
             return self._hang_up()
@@ -198,7 +200,7 @@ class _Handler(PlainHandler, BaseHTTPRequestHandler):
                 raise RefusedError(401, "no license")
             if isinstance(kind, int):
                 # the worst that a server may do: it sends back what it was given, credentials included
-                raise RefusedError(kind, f"told to answer {kind} to {dict(self.headers)} {body[:2000]!r}")
+                raise RefusedError(kind, f"told to answer {kind} to {dict(self.headers)} {body[:2000]!r} {ECHOES}")
             mime, answer = self._answer(parts.path, parse_qs(parts.query), data, body)
         except RefusedError as error:
             return self._refuse(error, data)

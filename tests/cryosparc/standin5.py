@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from standin_http import PlainHandler
-from standin_world import EMAIL, LICENSE, PASSWORD, PROJECT, TOKEN, WORKSPACE, Job, RefusedError, World, short_type
+from standin_world import ECHOES, EMAIL, LICENSE, PASSWORD, PROJECT, TOKEN, WORKSPACE, Job, RefusedError, World, short_type
 
 PREFIX = "/api/cmd"
 WHEN = "2026-01-01T00:00:00Z"
@@ -368,13 +368,15 @@ class _Handler(PlainHandler, BaseHTTPRequestHandler):
             self._body(limit=64)
             return self._hang_up()
         body = self._body()
+        if kind == "garbage":
+            return self._talk_nonsense()
         if kind == "slow":
             time.sleep(self.owner.world.slow_seconds)
             return self._hang_up()
         try:
             if isinstance(kind, int):
                 # the worst that a server may do: it sends back what it was given, credentials included
-                raise RefusedError(kind, f"told to answer {kind} to {dict(self.headers)} {body[:2000]!r}")
+                raise RefusedError(kind, f"told to answer {kind} to {dict(self.headers)} {body[:2000]!r} {ECHOES}")
             if name == "openapi":
                 mime, data = JSON, json.dumps(openapi()).encode()
             elif route is None:
@@ -412,4 +414,4 @@ class _Handler(PlainHandler, BaseHTTPRequestHandler):
             raise RefusedError(422, f"content type must be {route.body[0]}")
 
 
-SECRETS = (PASSWORD, hashlib.sha256(PASSWORD.encode()).hexdigest(), TOKEN, LICENSE)
+SECRETS = (*ECHOES, hashlib.sha256(PASSWORD.encode()).hexdigest(), TOKEN, LICENSE)

@@ -6,6 +6,8 @@ import io
 import socket
 from http.server import BaseHTTPRequestHandler
 
+from standin_world import GARBAGE
+
 
 class PlainHandler(BaseHTTPRequestHandler):
     """Reads whole or chunked bodies, answers with a length, and can hang up without a word."""
@@ -28,6 +30,10 @@ class PlainHandler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+    def _talk_nonsense(self) -> None:
+        self.close_connection = True
+        self.wfile.write(GARBAGE)
 
     def _hang_up(self) -> None:
         self.close_connection = True

@@ -12,17 +12,23 @@ y axis. Addresses of requests are invented for CryoSPARC 5, whose client takes t
 from __future__ import annotations
 
 import io
+import json
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import numpy as np
 
-EMAIL, PASSWORD, LICENSE = "ada@example.org", "Correct-Horse-7", "0a1b2c3d-1111-2222-3333-444455556666"
+EMAIL, LICENSE = "ada@example.org", "0a1b2c3d-1111-2222-3333-444455556666"
+PASSWORD = 'Correct "Horse"/7 & \\ö%'
+"""With all that forms and JSON write in their own way."""
+ECHOES = (quote_plus(PASSWORD), quote(PASSWORD), json.dumps(PASSWORD), json.dumps(PASSWORD, ensure_ascii=False), PASSWORD)
+GARBAGE = b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"
 TOKEN = "tok-3f9d8c7b6a5e4d3c2b1a"
 PROJECT, WORKSPACE, SOURCE = "P3", "W1", "J42"
-NETWORK_KINDS = ("refuse", "drop", "lost", "slow")
+NETWORK_KINDS = ("refuse", "drop", "lost", "slow", "garbage")
 
 EXPOSURE_SLOTS: dict[str, list[tuple[Any, ...]]] = {
     "micrograph_blob": [
@@ -63,7 +69,7 @@ class Fault:
         Name of the request.
     kind
         "refuse" (connection closed before anything is read), "drop" (closed in the middle of the request's body), "lost"
-        (done, but the answer does not arrive), "slow", or an HTTP status.
+        (done, but the answer does not arrive), "slow", "garbage" (an answer that is no HTTP), or an HTTP status.
     times
         How often; None is always.
     """

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cryosparc_project import fake_picking, make_world
 from standin47 import Server47
-from standin_world import EMAIL, LICENSE, PASSWORD, PROJECT, SOURCE, Fault, World
+from standin_world import ECHOES, EMAIL, LICENSE, PASSWORD, PROJECT, SOURCE, Fault, World
 
 from cryosparc_tool import pick_exposures, report
 from cryosparc_tool.main import main
@@ -92,7 +92,18 @@ def completed(world: World) -> list[int]:
 
 @pytest.mark.parametrize(
     ("kind", "times"),
-    [("refuse", 1), ("drop", 1), ("lost", 1), (500, 1), (401, 1), ("refuse", None), (401, None), (422, None), (500, None)],
+    [
+        ("refuse", 1),
+        ("drop", 1),
+        ("lost", 1),
+        (500, 1),
+        (401, 1),
+        ("garbage", 1),
+        ("refuse", None),
+        (401, None),
+        (422, None),
+        (500, None),
+    ],
 )
 def test_every_fault_at_every_request(
     world: World,
@@ -124,7 +135,7 @@ def test_every_fault_at_every_request(
                 *now.texts,
                 *(path.read_bytes().decode(errors="replace") for path in work.rglob("*") if path.is_file()),
             ]
-            for secret in (PASSWORD, LICENSE):
+            for secret in (*ECHOES, LICENSE):
                 assert not any(secret in text for text in texts), operation
             now.faults.clear()
             for folder in work.glob("cryosparc_ganpick/*"):

@@ -103,8 +103,8 @@ def check_end(world: World, work: Path, status: int, operation: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "times"),
     [
-        ("refuse", 1), ("drop", 1), ("lost", 1), ("slow", 1), (500, 1), (401, 1),
-        ("refuse", None), ("lost", None), (401, None), (404, None), (422, None), (500, None),
+        ("refuse", 1), ("drop", 1), ("lost", 1), ("slow", 1), (500, 1), (401, 1), ("garbage", 1),
+        ("refuse", None), ("lost", None), (401, None), (404, None), (422, None), (500, None), ("garbage", None),
     ],
 )  # fmt: skip
 def test_every_fault_at_every_request(

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
+import re
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
 from cryosparc_project import fake_picking, make_world
+from hypothesis import given
+from hypothesis import strategies as st
 from standin5 import Server5
 from standin47 import Server47
-from standin_world import EMAIL, PASSWORD, PROJECT, SOURCE, TOKEN, World
+from standin_world import EMAIL, GARBAGE, PASSWORD, PROJECT, SOURCE, TOKEN, World
 
 from cryosparc_tool.console import HIDDEN, Console
 from cryosparc_tool.main import main
 from cryosparc_tool.server import versions
+from cryosparc_tool.server.connect import _warn_of_plain_http
 
 pytestmark = [
     pytest.mark.cryosparc,
@@ -183,9 +191,80 @@ def test_password_in_the_address_is_refused_and_not_repeated(world: World, capfd
 
 def test_console_hides_secrets_and_their_sums() -> None:
     console = Console()
-    console.hide(PASSWORD, None, "abc")
+    console.hide(PASSWORD, None, "")
     text = f"{PASSWORD} {hashlib.sha256(PASSWORD.encode()).hexdigest()} abc"
     assert console.clean(text) == f"{HIDDEN} {HIDDEN} abc"
+
+
+SECRETS = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF), min_size=4, max_size=20).filter(lambda s: s.strip())
+
+
+@given(SECRETS, st.sampled_from(["{}", "a={}&b", '{{"password": "{}"}}', "word{}word"]))
+def test_console_hides_a_secret_however_it_is_written(secret: str, around: str) -> None:
+    console = Console()
+    console.hide(secret)
+    ways = [secret, quote(secret), quote(secret, safe=""), quote_plus(secret)]
+    ways += [json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1], html.escape(secret)]
+    for way in ways:
+        assert console.clean(around.format(way)) == around.format(HIDDEN)
+
+
+@pytest.mark.parametrize("secret", ["a", "7z", "p&1", 'x"y'])
+def test_a_short_secret_is_hidden_where_it_stands_alone(secret: str) -> None:
+    console = Console()
+    console.hide(secret)
+    for text in (
+        f"password={quote_plus(secret)}&x=1",
+        json.dumps({"password": secret}),
+        f"'{secret}'",
+        f"%22{quote_plus(secret)}%22",
+    ):
+        assert HIDDEN in console.clean(text)
+    assert console.clean("a micrograph was taken") == (
+        "a micrograph was taken" if secret != "a" else f"{HIDDEN} micrograph was taken"
+    )
+    assert console.clean("alpha 17zz") == "alpha 17zz"
+
+
+@pytest.mark.parametrize(
+    ("url", "warns"),
+    [
+        ("http://cryoem1:39000", True), ("http://10.1.2.3:39000", True), ("https://cryoem1:39000", False),
+        ("http://localhost:39000", False), ("http://127.0.0.2:39000", False), ("http://[::1]:39000", False),
+        (f"http://{socket.gethostname()}:39000", False),
+    ],
+)  # fmt: skip
+def test_a_login_that_others_can_read_is_warned_of(url: str, warns: bool, capfd: pytest.CaptureFixture[str]) -> None:
+    _warn_of_plain_http(url, Console())
+    assert ("is not encrypted: others on the network can read your login" in capfd.readouterr().err) == warns
+
+
+class Listener(socketserver.ThreadingTCPServer):
+    """A port where something else than a web server answers, with these bytes."""
+
+    daemon_threads, allow_reuse_address, says = True, True, GARBAGE
+
+
+class Talker(socketserver.BaseRequestHandler):
+    """Says its bytes and hangs up."""
+
+    server: Listener
+
+    def handle(self) -> None:
+        self.request.sendall(self.server.says)
+
+
+@pytest.mark.parametrize("says", [GARBAGE, b"\x15\x03\x03\x00\x02\x02\x46", b"\x00" * 100])
+def test_a_port_that_speaks_no_http_is_explained(world: World, capfd: pytest.CaptureFixture[str], says: bytes) -> None:
+    with Listener(("127.0.0.1", 0), Talker) as listener:
+        listener.says = says
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        assert pick(f"http://127.0.0.1:{listener.server_address[1]}") == 1
+        listener.shutdown()
+    error = capfd.readouterr().err
+    assert "Traceback" not in error
+    assert re.search(r"somebody answers at http://127\.0\.0\.1:\d+, but not as a web server does", error)
+    assert "check the port in --url" in error
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"]])
