@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ class JobResults:
         if fingerprint is None:
             return None
         if found.state is State.OURS and found.settings == self._settings_digest(fingerprint):
+            del self._fingerprints[index]  # nothing more is to be known of it, and there may be tens of thousands
             return _as_before(found)
         return self._cut_again(index, path, fingerprint)
 
@@ -176,13 +178,18 @@ class JobResults:
             status = os.stat(entry.name)
         except OSError:
             return None
+        own = json.dumps([entry.pixel_size, status.st_size, status.st_mtime_ns])
+        return digest(f"{self._same_for_all[:-1]}, {own[1:]}")
+
+    @cached_property
+    def _same_for_all(self) -> str:
+        """What scores depend on and no micrograph changes, as JSON; written once, as there may be tens of thousands of them."""
         settings = {k: v for k, v in asdict(self.picker.settings).items() if k not in (*CUTS, "model")}
         card = self.picker.model.card
         evidence = self.picker.evidence
         known = None if evidence is None else evidence.fingerprint
         facts: list[Any] = [__version__, card.sha256, card.calibration, settings, known]
-        facts += [entry.pixel_size, status.st_size, status.st_mtime_ns]
-        return digest(json.dumps(facts, sort_keys=True))
+        return json.dumps(facts, sort_keys=True)
 
     def _settings_digest(self, fingerprint: str) -> str:
         return cut_digest(fingerprint, *self.picker.cut.key)
