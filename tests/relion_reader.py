@@ -35,12 +35,13 @@ def relion_reads(path: Path, output: Path) -> list[tuple[str, float]] | str:
 
 def _blocks(text: str) -> dict[str, list[dict[str, str]]]:
     """Rows of what RELION has written, which has one layout only."""
-    found = {}
-    for part in re.split(r"(?:^|\n)# version \d+\n", text)[1:]:
-        lines = [line for line in part.split("\n") if line.strip(" ")]
-        name = lines[0].removeprefix("data_")
-        columns, rows = [], []
-        for line in lines[1:]:
+    found: dict[str, list[dict[str, str]]] = {}
+    pieces = re.split(r"(?:^|\n)\ndata_(.*)\n\n", text)
+    for name, part in zip(pieces[1::2], pieces[2::2], strict=True):
+        lines = [line for line in part.split("\n") if line.strip(" ") and not re.fullmatch(r"# version \d+", line)]
+        columns: list[str] = []
+        rows: list[dict[str, str]] = []
+        for line in lines:
             if "loop_ " in lines and not rows and re.fullmatch(r"_.* #\d+ ", line):
                 columns.append(line[1:].rsplit(" #", 1)[0])
             elif "loop_ " not in lines:

@@ -27,6 +27,7 @@ OTHER_KINDS = {
     "rlnTomoNominalStageTiltAngle": "a tilt series: only single micrographs can be picked",
 }
 FIRST_WITH_OPTICS = 30001
+NAMELESS = ("", '""')  # RELION takes quotation marks within others for an empty word
 MOVIES = "rlnMicrographMovieName"
 
 
@@ -77,7 +78,7 @@ def read_micrographs(path: Path, angpix: float | None = None) -> list[Micrograph
     sizes = _pixel_sizes(table, optics)
     entries: dict[str, MicrographEntry] = {}
     for name, size, line in zip(table.words(NAME), sizes, table.lines, strict=True):
-        if not name:
+        if name in NAMELESS:
             raise GanpickError(f"{path}: line {line}: the micrograph's name is empty; delete this line")
         if size is not None and not 0 < size < 1e4:
             raise GanpickError(
