@@ -34,18 +34,18 @@ FLAGS = (
 )
 QUALITY = 82
 
-SHOWN = 6  # a micrograph with contamination
+SHOWN, ODD = 6, 10  # a faint micrograph, and a contaminated one
 BY_HAND = (1690, 640)  # a free place on it
 PICTURES: dict[str, tuple[tuple[int, int], str, str]] = {
     "page.jpg": ((1280, 940), f"ganpick.go({SHOWN})", f"ganpick.held({SHOWN})"),
     "dirt.jpg": (
         (1280, 940),
-        "ganpick.toggle('veil'); ganpick.toggle('left_out')",
-        f"ganpick.held({SHOWN}).layers.contamination",
+        f"ganpick.go({ODD}).then(() => {{ ganpick.toggle('veil'); ganpick.toggle('left_out') }})",
+        f"ganpick.held({ODD}) && ganpick.held({ODD}).layers.contamination",
     ),
     "compare.jpg": (
         (1280, 940),
-        "ganpick.toggle('veil'); ganpick.toggle('left_out'); ganpick.choose({threshold: 0.85});"
+        f"ganpick.go({SHOWN}); ganpick.toggle('veil'); ganpick.toggle('left_out'); ganpick.choose({{threshold: 0.85}});"
         "const s = document.getElementById('compare'); s.value = 'saved'; s.dispatchEvent(new Event('change'))",
         "ganpick.model('removed').data.x.length",
     ),

@@ -171,6 +171,10 @@ ganpick.connect = function () {
   source.properties.data.change.connect(ganpick.drawn);
   const {inner_width, inner_height} = ganpick.model("picture").properties;
   for (const side of [inner_width, inner_height]) side.change.connect(() => setTimeout(ganpick.fit_again));
+  const moved = (event) => {
+    if (event.type === "wheel" || (event.buttons && !ganpick.editing_on)) ganpick.zoomed = true;
+  };
+  for (const what of ["wheel", "pointermove"]) element("stage").addEventListener(what, moved, {capture: true, passive: true});
   window.addEventListener("beforeunload", (event) => {
     if (ganpick.token && ganpick.unsaved()) event.preventDefault();
   });

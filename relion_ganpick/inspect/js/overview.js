@@ -135,7 +135,7 @@ ganpick.draw_totals = function () {
   const edited = [...ganpick.own.keys()].length;
   const guess = ganpick.uses_power(ganpick.selection) || ganpick.dropped_classes.size;
   const notes = [];
-  if (edited) notes.push(`${edited} micrographs changed here`);
+  if (edited) notes.push(`${edited} micrograph${edited === 1 ? "" : "s"} changed here`);
   if (guess) notes.push("at most: power and classes count only where known");
   put("changes", notes.join("; "));
 };

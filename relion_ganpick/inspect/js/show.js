@@ -39,13 +39,12 @@ ganpick.fit = function () {
   const high = unit * plot.inner_height;
   plot.x_range.setv({start: (width - wide) / 2 - 0.5, end: (width + wide) / 2 - 0.5});
   plot.y_range.setv({start: (height + high) / 2 - 0.5, end: (height - high) / 2 - 0.5});
-  ganpick.fits = {x: plot.x_range.start, y: plot.y_range.start};
+  ganpick.zoomed = false;
 };
 
-/** After the window has changed its size: the whole micrograph again, unless somebody has zoomed. */
+/** After the window has changed its size: the whole micrograph again, unless somebody has zoomed or dragged it. */
 ganpick.fit_again = function () {
-  const {x_range, y_range} = ganpick.model("picture");
-  if (ganpick.fits && (x_range.start === ganpick.fits.x || y_range.start === ganpick.fits.y)) ganpick.fit();
+  if (!ganpick.zoomed) ganpick.fit();
 };
 
 let empty_image = null;
