@@ -23,6 +23,7 @@ from relion_ganpick.core.picks import THRESHOLDS, Picks, counts_above
 from relion_ganpick.formats.pick_files import cut_digest, write_picks
 from relion_ganpick.formats.pick_lists import UNKNOWN, Listed, write_lists
 from relion_ganpick.inspect.job import Facts, Job
+from relion_ganpick.picking.picker import Picker
 from relion_ganpick.picking.stream import Result
 from relion_ganpick.report.names import LOGFILE, REPORT_FILE
 from relion_ganpick.report.overlays import which_overlays
@@ -69,6 +70,18 @@ class Found:
     def n_picks(self) -> int:
         """Number of picks above the threshold."""
         return sum(len(picks) for _, picks in self.items)
+
+
+@dataclass(frozen=True)
+class ExposureDoor:
+    """What a worker needs to file one exposure; see `ExposureResults`."""
+
+    folder: Path
+    exposure: Exposure
+
+    def results(self, picker: Picker) -> ExposureResults:
+        """Make the results of this one exposure."""
+        return ExposureResults([self.exposure], picker.cut, LocalResult(self.folder), None, Console(), 0)
 
 
 @dataclass
@@ -184,6 +197,19 @@ class ExposureResults:
     def drawing(self, index: int) -> tuple[Path, Picks]:
         """Where the picture of an exposure lies, and what is drawn into it."""
         return report.picture_path(self.local.folder, self.exposures[index]), self._picks[index]
+
+    def door(self, index: int) -> ExposureDoor:
+        """Say how a worker elsewhere files an exposure."""
+        return ExposureDoor(self.local.folder, self.exposures[index])
+
+    def taken(self, index: int, share: float | None) -> bool:
+        """Read and collect the scores that a worker has written."""
+        scored = self.local.read_scores(self.exposures[index])
+        if scored is not None:
+            self.take(index, scored)
+            if share is not None:
+                self._shares[index] = share
+        return scored is not None
 
     def progress(self, done: int) -> None:
         """Update the job's line of progress now and then, and look whether somebody has ended the job."""

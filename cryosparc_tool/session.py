@@ -173,7 +173,7 @@ class Session:
         from cryosparc_tool.data.power import RatingPicker
         from relion_ganpick.runs.prepare import make_picker
         from relion_ganpick.runs.request import RunRequest
-        from relion_ganpick.runs.run import Run
+        from relion_ganpick.runs.run import make_run
 
         how = self.plan.how
         request = RunRequest(self.plan.pick, how, self.plan.adapt)
@@ -183,7 +183,7 @@ class Session:
         self._keep_only(self._basis(picker))
         results = self._results(exposures, picker.cut, job)
         source = ExposureSource(exposures, files, how.angpix)
-        Run(source, picker, results, how, results.progress).carry_out()
+        make_run(source, picker, results, how, self.local.folder, results.progress).carry_out()
         return results.found(picker.model.card.name if self.plan.adapt.adapt else "")
 
     def _given(self, exposures: list[Exposure], files: MicrographFiles, job: ExternalJob | None) -> Found:

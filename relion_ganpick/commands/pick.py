@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,19 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.set_defaults(run=run)
 
 
+@dataclass(frozen=True)
+class FolderDoor:
+    """What a worker needs to file one micrograph in a folder; see `FolderResults`."""
+
+    folder: Path
+    micrograph: Path
+    target: Path
+
+    def results(self, picker: Picker) -> FolderResults:
+        """Make the results of this one micrograph."""
+        return FolderResults(self.folder, {self.micrograph: self.target}, picker)
+
+
 class FolderResults:
     """One coordinate file for each micrograph in a folder; nothing is known from before.
 
@@ -69,7 +83,6 @@ class FolderResults:
     def keep(self, index: int, result: Result, picks: Picks) -> None:
         """Write all scores, the picks for pipelines, and the coordinate file."""
         from relion_ganpick.formats.pick_files import cut_digest, write_picks
-        from relion_ganpick.formats.pick_lists import UNKNOWN, Listed
         from relion_ganpick.formats.picks_json import json_file, write_json
         from relion_ganpick.runs.results import described
 
@@ -79,9 +92,7 @@ class FolderResults:
         write_json(json_file(self.targets[index]), about, picks, result.picks)
         write_picks(self.targets[index], picks, cut_digest("", *self.picker.cut.key), result.picks)
         self._last = index, picks, result.picks.without(picks)
-        merit = round(float(picks.score.mean()), 4) if len(picks) else 0.0
-        share = UNKNOWN if about.contaminated_share is None else about.contaminated_share
-        self._listed[index] = Listed(about.name, str(self.targets[index]), len(picks), merit, share)
+        self._list(index, picks, about.contaminated_share)
 
     def failed(self, index: int, reason: str) -> str:
         """Leave nothing."""
@@ -116,6 +127,27 @@ class FolderResults:
     def _scores(self, index: int) -> Path:
         return self.place(index, ".ganpick", "_scores.star")
 
+    def door(self, index: int) -> FolderDoor:
+        """Say how a worker elsewhere files a micrograph."""
+        self.targets[index].unlink(missing_ok=True)  # one that is there is of an earlier run
+        return FolderDoor(self.folder, self.micrographs[index], self.targets[index])
+
+    def taken(self, index: int, share: float | None) -> bool:
+        """Look whether the coordinates are here, and list them."""
+        from relion_ganpick.formats.pick_files import read_picks
+
+        if not self.targets[index].is_file():
+            return False
+        self._list(index, read_picks(self.targets[index]), share)
+        return True
+
+    def _list(self, index: int, picks: Picks, share: float | None) -> None:
+        from relion_ganpick.formats.pick_lists import Listed
+
+        merit = round(float(picks.score.mean()), 4) if len(picks) else 0.0
+        listed = Listed(str(self.micrographs[index]), str(self.targets[index]), len(picks), merit)
+        self._listed[index] = listed if share is None else replace(listed, share=share)
+
 
 def run(namespace: argparse.Namespace) -> int:
     """Pick; the exit status is 1 if a micrograph could not be used."""
@@ -127,7 +159,7 @@ def run(namespace: argparse.Namespace) -> int:
     from relion_ganpick.picking.stream import Task
     from relion_ganpick.runs.prepare import make_picker
     from relion_ganpick.runs.request import RunRequest
-    from relion_ganpick.runs.run import Run
+    from relion_ganpick.runs.run import make_run
     from relion_ganpick.runs.source import FileSource
     from relion_ganpick.runs.terminal import Terminal
 
@@ -139,7 +171,7 @@ def run(namespace: argparse.Namespace) -> int:
         results = FolderResults(namespace.out, targets, picker)
         try:
             with terminal.bar(len(source)):
-                summary = Run(source, picker, results, how, terminal.advance).carry_out()
+                summary = make_run(source, picker, results, how, namespace.out, terminal.advance).carry_out()
         finally:
             results.write_lists()
     if summary.failures:

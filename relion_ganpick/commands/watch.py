@@ -12,15 +12,12 @@ from types import FrameType
 from typing import Any
 
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.options import add_options, options_of, settings_from
+from relion_ganpick.core.options import add_options, settings_from
 from relion_ganpick.core.settings import PickRequest, RunSettings
 from relion_ganpick.runs.watch_settings import WatchSettings
 
 STOP_FILE = "STOP"
-
-
-AT_THE_END = {"page", "masks", "max_failed"}
-"""What a run does when it ends; a watch lists as it goes."""
+ONE_PROCESS = ("angpix", "device", "gpu", "j", "overlays")
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,7 +36,7 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--stop_file", type=Path, metavar="FILE", help=f"end when this file appears (default: DIR/{STOP_FILE})")
     parser.add_argument("--renew", action="store_true", help="choose diameters and evidence anew, and pick everything again")
     add_options(parser, PickRequest)
-    add_options(parser, RunSettings, set(options_of(RunSettings)) - AT_THE_END)
+    add_options(parser, RunSettings, ONE_PROCESS)
     add_options(parser, WatchSettings)
     parser.set_defaults(run=run)
 

@@ -6,12 +6,12 @@ What a user asks for (`PickRequest`: a diameter may be "auto") and what a picker
 from __future__ import annotations
 
 import numbers
-import re
 from dataclasses import dataclass, fields
 from typing import Any
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.options import check_kinds, option
+from relion_ganpick.core.workers import GPU, gpu_numbers, parse_workers
 
 MIN_DISTANCE_DIAMETERS = 0.5
 EDGE_MARGIN_DIAMETERS = 0.125
@@ -228,9 +228,9 @@ class RunSettings:
     device
         "auto", "cpu", "cuda" or "cuda:N".
     gpu
-        Number of a GPU; short for device cuda:N.
+        Number of a GPU; short for device cuda:N. With workers "gpu" several, or "all".
     j
-        Number of threads.
+        Number of threads, of each worker where there are any.
     overlays
         Number of pictures of picked micrographs to write.
     page
@@ -239,13 +239,19 @@ class RunSettings:
         "png" or "mrc" to write where each micrograph is contaminated, else "no".
     max_failed
         Largest share of the micrographs that may fail, in [0, 1]; a run with more ends as failed, and keeps what it has done.
+    workers
+        Who picks, see `core.workers`; None is this process.
+    cluster_config
+        dask-jobqueue's configuration file for the queue.
+    worker_wait
+        Seconds that a run does without any worker before it ends as failed; None takes 60, or 3600 for jobs of a queue.
     """
 
     angpix: float | None = option(
         None, "Pixel size (A)", "pixel size in Angstrom, for micrographs whose STAR file has none", float
     )
     device: str = option("auto", "Device", "where to compute: auto, cpu, cuda or cuda:N. auto: a GPU if there is one", str)
-    gpu: str | None = option(None, "GPU", "number of the GPU to use, such as 0", str, "main")
+    gpu: str | None = option(None, "GPU", "number of the GPU to use, such as 0; several, or all, with workers gpu", str, "main")
     j: int = option(1, "Threads", "number of threads", int, "main")
     overlays: int = option(8, "Overlays", "number of pictures of micrographs with circles at the picks", int)
     page: bool = option(
@@ -258,6 +264,22 @@ class RunSettings:
         0.5,
         "Largest share of failures",
         "if more than this share of the micrographs cannot be used, the job ends as failed; what was picked is kept",
+        float,
+    )
+    workers: str | None = option(
+        None,
+        "Workers",
+        "who picks: local:4 for four processes, gpu for one on each GPU, slurm:8 for eight jobs (also pbs, sge, lsf), "
+        "scheduler-file:PATH or an address for a Dask that runs already (default: this process)",
+        str,
+    )
+    cluster_config: str | None = option(
+        None, "Cluster configuration", "dask-jobqueue's file with the queue's cores, memory, time and directives", str
+    )
+    worker_wait: float | None = option(
+        None,
+        "Wait for workers (s)",
+        "end the job if there has been no worker at all for so many seconds (default: 60; 3600 for jobs of a queue)",
         float,
     )
 
@@ -275,13 +297,28 @@ class RunSettings:
             raise GanpickError(f"`overlays` {self.overlays}: give 0 or a positive number of pictures")
         if not 0 <= self.max_failed <= 1:
             raise GanpickError(f"`max_failed` {self.max_failed:g}: give a share between 0 and 1, such as 0.5")
-        if self.gpu is not None and not re.fullmatch(r"\s*\d+\s*", self.gpu):
-            raise GanpickError(f"`gpu` {self.gpu}: give the number of one GPU, such as 0")
+        chosen = [] if self.gpu is None else gpu_numbers(self.gpu)
+        if (chosen is None or len(chosen) > 1) and self.workers != GPU:
+            raise GanpickError(
+                f"`gpu` {self.gpu}: several GPUs are used by as many workers: give `workers` gpu as well, or one GPU"
+            )
+        self._check_workers()
+
+    def _check_workers(self) -> None:
+        queue = self.workers is not None and parse_workers(self.workers).in_queue
+        if self.cluster_config is not None and not queue:
+            raise GanpickError("`cluster_config` is for jobs of a queue: give `workers` slurm, pbs, sge or lsf as well")
+        if self.worker_wait is not None:
+            if self.workers is None:
+                raise GanpickError("`worker_wait` is for runs with workers: give `workers` as well")
+            _positive("worker_wait", self.worker_wait, "of seconds")
 
     @property
     def device_name(self) -> str:
-        """Device with ``gpu`` taken into account."""
-        return self.device if self.gpu is None else f"cuda:{int(self.gpu)}"
+        """Device with ``gpu`` taken into account, the first of several."""
+        if self.gpu is None:
+            return self.device
+        return f"cuda:{(gpu_numbers(self.gpu) or [0])[0]}"
 
 
 def _positive(name: str, value: Any, unit: str) -> float:

@@ -131,7 +131,8 @@ class GanpickAutopick(PipelinerJob):  # type: ignore[misc]
     def additional_joboption_validation(self) -> list[JobOptionValidationResult]:
         """Let the settings themselves judge the values, so that form and executable never differ."""
         problems = validate(PickRequest, self._filled_in(PickRequest), stand_in={"diameter": 1.0})
-        problems |= validate(RunSettings, self._filled_in(RunSettings))
+        how = self._filled_in(RunSettings)
+        problems |= validate(RunSettings, how, stand_in={name: how[name] for name in ("workers",) if name in how})
         problems |= validate(AdaptOptions, self._filled_in(AdaptOptions))
         return [JobOptionValidationResult("error", [self._job_option(name)], text) for name, text in problems.items()]
 

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,19 @@ from relion_ganpick.runs.results import Finished, described
 from relion_ganpick.version import __version__
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class JobDoor:
+    """What a worker needs to file one micrograph of a job; see `JobResults`."""
+
+    output: str
+    keep_inside: bool
+    entry: MicrographEntry
+
+    def results(self, picker: Picker) -> JobResults:
+        """Make the results of this one micrograph."""
+        return JobResults(self.output, [self.entry], self.keep_inside, picker)
 
 
 class JobResults:
@@ -152,6 +165,16 @@ class JobResults:
             head = read_head(json_file(self._pick_file(index)))
             self._shares[index] = None if head is None else head.contaminated_share
         return self._shares[index]
+
+    def door(self, index: int) -> JobDoor:
+        """Say how a worker elsewhere files a micrograph: names, as the run's own process has them."""
+        return JobDoor(self.output, self.keep_inside, self.entries[index])
+
+    def taken(self, index: int, share: float | None) -> bool:
+        """Look whether the coordinates are here."""
+        self._fingerprints.pop(index, None)
+        self._shares[index] = share
+        return self._pick_file(index).is_file()
 
     def _cut_again(self, index: int, path: Path, fingerprint: str) -> Finished | None:
         """Choose anew among scores that are still good; no network is needed."""

@@ -20,7 +20,7 @@ from relion_ganpick.picking.stream import Task
 from relion_ganpick.relion.results import JobResults
 from relion_ganpick.runs.prepare import make_picker
 from relion_ganpick.runs.request import RunRequest
-from relion_ganpick.runs.run import Run
+from relion_ganpick.runs.run import make_run
 from relion_ganpick.runs.source import FileSource
 from relion_ganpick.runs.terminal import Terminal
 
@@ -53,7 +53,8 @@ def carry_out(plan: dict[str, Any], terminal: Terminal, settled: Callable[[], No
     picker = make_picker(request, source, Picker, PROGRAM, Path(plan["output"]))
     results = JobResults(plan["output"], entries, plan["keep_inside"], picker, Path(plan["in_mics"]))
     with terminal.bar(len(source)):
-        Run(source, picker, results, request.how, terminal.advance, settled).carry_out()
+        folder = Path(plan["output"])
+        make_run(source, picker, results, request.how, folder, terminal.advance, settled).carry_out()
     return 0
 
 

@@ -51,6 +51,10 @@ class Reports:
         if index in self.chosen and result.sight is not None:
             self._seen[index] = Seen(looks_of(result.sight), result.contamination)
 
+    def picked_elsewhere(self) -> None:
+        """Hear that a micrograph was picked by a worker, whose pictures are not at hand."""
+        self._anew = True
+
     def write(self, results: Results) -> None:
         """Write the reports, unless those that are there are younger than all picks."""
         if not self._how.page:

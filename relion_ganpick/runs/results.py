@@ -35,6 +35,13 @@ class Finished:
     before: bool = True
 
 
+class Door(Protocol):
+    """What a worker elsewhere needs to file one micrograph as the run's own process would: small, and can be pickled."""
+
+    def results(self, picker: Picker) -> Results:
+        """Make the results of this one micrograph, which is number 0 of them."""
+
+
 class Results(Protocol):
     """What a door does with what is found."""
 
@@ -61,6 +68,12 @@ class Results(Protocol):
 
     def as_job(self, facts: Facts) -> Job | None:
         """Describe the folder for its report, with what the run was carried out with; None if there is nothing to show."""
+
+    def door(self, index: int) -> Door:
+        """Say how a worker elsewhere files a micrograph."""
+
+    def taken(self, index: int, share: float | None) -> bool:
+        """Take over what a worker elsewhere has filed, with the contaminated share; False while it cannot be seen here."""
 
 
 def described(picker: Picker, name: str, result: Result) -> PickedMicrograph:

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.faults import hits_all, in_words
@@ -25,6 +26,29 @@ from relion_ganpick.runs.source import Missing, Source
 log = logging.getLogger(__name__)
 
 Outcome = Finished | Missing | Result
+
+
+def make_run(
+    source: Source,
+    picker: Picker,
+    results: Results,
+    how: RunSettings,
+    folder: Path,
+    progress: Callable[[int], None] = lambda _: None,
+    settled: Callable[[], None] = lambda: None,
+) -> Run:
+    """Make a run in this process, or over workers if the user asks for them; see `Run`.
+
+    Parameters
+    ----------
+    folder
+        The run's own, which workers see as well.
+    """
+    if how.workers is None:
+        return Run(source, picker, results, how, progress, settled)
+    from relion_ganpick.runs.spread import SpreadRun
+
+    return SpreadRun(source, picker, results, how, folder, progress, settled)
 
 
 class Run:
@@ -76,10 +100,7 @@ class Run:
         GanpickError
             If no micrograph could be used, or more failed than may; what was done is kept.
         """
-        for result in stream(self._to_pick(), self.picker, self.how.j):
-            index, _ = self._waiting.popleft()
-            self._file(index, result)
-            self._file_settled()
+        self._pick_all()
         self._warnings.end()
         lines = self.summary.lines(self.picker.cut, self.picker.model.card.name)
         if self.summary.micrographs:
@@ -98,6 +119,13 @@ class Run:
         if not self.summary.picks:
             log.warning("there are no picks at all: check `diameter`, the pixel size, `contrast` and `threshold`")
         return self.summary
+
+    def _pick_all(self) -> None:
+        """Pick what is not finished, in order."""
+        for result in stream(self._to_pick(), self.picker, self.how.j):
+            index, _ = self._waiting.popleft()
+            self._file(index, result)
+            self._file_settled()
 
     def _to_pick(self) -> Iterator[Task]:
         """Micrographs that must go through the network; the others are filed in their turn."""

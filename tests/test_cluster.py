@@ -1,0 +1,282 @@
+"""Runs over workers: the picks of one process whatever happens to the workers; real processes, killed at random."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from job_project import (
+    DIAMETER,
+    FAILED,
+    JOB,
+    SUCCEEDED,
+    WAS_ABORTED,
+    arguments,
+    log,
+    make_project,
+    markers,
+    run_here,
+    snapshot,
+    started_job,
+    wait_for,
+)
+
+from relion_ganpick.cli import main
+from relion_ganpick.commands.pick import FolderResults
+from relion_ganpick.core.errors import GanpickError, WorkersError
+from relion_ganpick.core.settings import PickSettings, RunSettings
+from relion_ganpick.core.workers import Workers, gpu_numbers, parse_workers
+from relion_ganpick.picking.picker import Picker
+from relion_ganpick.picking.stream import Task
+from relion_ganpick.runs.run import make_run
+from relion_ganpick.runs.source import FileSource
+
+distributed = pytest.importorskip("distributed")
+
+MICROGRAPHS = 12
+FIXED = ["--device", "cpu", "--working_diameter", f"{DIAMETER:g}", "--page", "no"]
+DRAWN = [*FIXED, "--overlays", "2"]
+LOCAL_WORKERS = 2
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two real processes that die and come back; a third death of one micrograph's worker is final."""
+    import dask
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 2, "distributed.scheduler.work-stealing": False}),
+        distributed.LocalCluster(
+            n_workers=LOCAL_WORKERS,
+            threads_per_worker=1,
+            memory_limit=0,
+            dashboard_address=None,
+            worker_dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+    ):
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A job that one process has carried out."""
+    project = make_project(tmp_path_factory.mktemp("alone"), MICROGRAPHS)
+    assert run_here(project, *arguments(*DRAWN)).status == 0
+    return project
+
+
+def copy_of(project: Path, target: Path) -> Path:
+    """Copy a project with the times of its micrographs, and without what its job has done."""
+    shutil.copytree(project, target)
+    for path in (target / JOB).iterdir():
+        if path.name != "job.star":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return target
+
+
+def picked(job: Path) -> dict[str, bytes]:
+    return {name: text for name, text in snapshot(job).items() if name.endswith((".star", ".png")) and name != "job.star"}
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("local:4", Workers("local", 4)),
+        ("gpu", Workers("gpu")),
+        ("slurm", Workers("slurm", 4)),
+        ("pbs:12", Workers("pbs", 12)),
+        ("scheduler-file:/a/b c.json", Workers("scheduler-file", place="/a/b c.json")),
+        ("tcp://10.0.0.1:8786", Workers("address", place="tcp://10.0.0.1:8786")),
+        ("node-1.site.org:8786", Workers("address", place="node-1.site.org:8786")),
+    ],
+)
+def test_workers_are_named_in_these_ways(text: str, wanted: Workers) -> None:
+    assert parse_workers(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["local", "local:0", "local:many", "slurm:-1", "condor", "4", "", "scheduler-file:", "gpu:2"])
+def test_other_words_for_workers_are_refused(text: str) -> None:
+    with pytest.raises(GanpickError, match=r"`workers`"):
+        RunSettings(workers=text)
+
+
+def test_gpus_are_written_as_in_relion() -> None:
+    assert [gpu_numbers(text) for text in ("0", "0:1", "0,1", "1 0", "all")] == [[0], [0, 1], [0, 1], [0, 1], None]
+    assert RunSettings(workers="gpu", gpu="1:3").device_name == "cuda:1"
+    for settings in (
+        {"gpu": "0:1"},
+        {"cluster_config": "x.yaml"},
+        {"worker_wait": 5.0},
+        {"workers": "local:2", "cluster_config": "x"},
+    ):
+        with pytest.raises(GanpickError, match="give `workers`"):
+            RunSettings(**settings)
+    with pytest.raises(GanpickError, match="`gpu` first: give the number of one GPU"):
+        RunSettings(gpu="first")
+
+
+def test_workers_leave_the_files_of_one_process_though_they_are_killed_at_random(
+    cluster: Any, alone: Path, tmp_path: Path
+) -> None:
+    project = copy_of(alone, tmp_path / "project")
+    chance, over = random.Random(1), threading.Event()
+
+    def kill() -> None:
+        while not over.wait(1.0):
+            done = len(list((project / JOB).rglob("*_autopick.star")))
+            victims = [nanny.pid for nanny in cluster.workers.values() if nanny.pid]
+            if done >= 2 and victims and len(killed) < 2:
+                killed.append(chance.choice(victims))
+                os.kill(killed[-1], signal.SIGKILL)
+
+    killed: list[int] = []
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        ended = run_here(project, *arguments(*DRAWN, "--workers", cluster.scheduler_address))
+    finally:
+        over.set()
+        killer.join()
+    assert (ended.status, killed != []) == (0, True), ended.err
+    assert picked(project) == picked(alone)
+    assert markers(project) == SUCCEEDED
+    assert f"{MICROGRAPHS} micrographs picked, 0 failed" in ended.out
+    assert not list((project / JOB).rglob("picker.json"))
+
+
+def test_continue_picks_only_what_is_missing(cluster: Any, alone: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(alone, project)
+    missing = project / JOB / "Micrographs" / "mic05_autopick.star"
+    missing.unlink()
+    (project / JOB / ".ganpick" / "Micrographs" / "mic05_scores.star").unlink()
+    ended = run_here(project, *arguments(*DRAWN, "--workers", cluster.scheduler_address))
+    assert ended.status == 0, ended.err
+    assert f"{MICROGRAPHS} micrographs picked ({MICROGRAPHS - 1} of them before)" in ended.out
+    assert picked(project) == picked(alone)
+
+
+def test_without_any_worker_the_job_fails_and_continue_goes_on(alone: Path, tmp_path: Path) -> None:
+    project = copy_of(alone, tmp_path / "project")
+    with distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=logging.CRITICAL) as empty:
+        words = ["--workers", empty.scheduler_address, "--worker_wait", "1"]
+        ended = run_here(project, *arguments(*FIXED, *words))
+    assert ended.status == 5
+    assert markers(project) == FAILED
+    assert "no worker for 1 seconds" in ended.err
+    assert run_here(project, *arguments(*DRAWN)).status == 0
+    assert picked(project) == picked(alone)
+
+
+def test_a_scheduler_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relion_ganpick.runs.clusters.FIND_SECONDS", 0.5)
+    project = make_project(tmp_path, 1)
+    ended = run_here(project, *arguments(*FIXED, "--workers", "127.0.0.1:1"))
+    assert ended.status == 5
+    assert "--workers 127.0.0.1:1: no Dask scheduler answers there" in ended.err
+    ended = run_here(project, *arguments(*FIXED, "--workers", "scheduler-file:nonesuch.json"))
+    assert "--workers scheduler-file:nonesuch.json: no such file" in ended.err
+
+
+@dataclass(frozen=True)
+class DeadlyDoor:
+    """Files a micrograph, but for one, which ends the worker."""
+
+    inner: Any
+    deadly: bool
+
+    def results(self, picker: Picker) -> Any:
+        if self.deadly:
+            os._exit(9)
+        return self.inner.results(picker)
+
+
+class DeadlyResults(FolderResults):
+    """Results of which one is deadly."""
+
+    def door(self, index: int) -> Any:
+        return DeadlyDoor(super().door(index), index == 1)
+
+
+def test_a_micrograph_that_kills_three_workers_is_reported_and_the_others_are_picked(
+    cluster: Any, alone: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = sorted((alone / "Micrographs").glob("*.mrc"))[:3]
+    targets = {path: tmp_path / f"{path.stem}_autopick.star" for path in files}
+    how = RunSettings(device="cpu", workers=cluster.scheduler_address, overlays=0, page=False)
+    picker = Picker(PickSettings(DIAMETER), "cpu")
+    source = FileSource([Task(path.name, path) for path in files])
+    with caplog.at_level(logging.INFO):
+        summary = make_run(source, picker, DeadlyResults(tmp_path, targets, picker), how, tmp_path).carry_out()
+    assert (summary.micrographs, summary.failures) == (2, 1)
+    assert f"{files[1].name}: its worker died 3 times while it was picked" in caplog.text
+    assert [path.is_file() for path in targets.values()] == [True, False, True]
+
+
+def test_pick_command_writes_the_same_with_processes_of_its_own(alone: Path, tmp_path: Path) -> None:
+    files = [str(path) for path in sorted((alone / "Micrographs").glob("*.mrc"))[:3]]
+    words = ["pick", *files, "--diameter", f"{DIAMETER:g}", *FIXED, "--overlays", "1"]
+    assert main([*words, "--out", str(tmp_path / "one")]) == 0
+    assert main([*words, "--out", str(tmp_path / "two"), "--workers", "local:1"]) == 0
+    one, two = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*_*.star")}
+        for folder in (tmp_path / "one", tmp_path / "two")
+    )
+    assert len(one) == 6  # coordinates and scores of three
+    assert one == two
+    pictures = [(tmp_path / name / "overlays" / "mic00.png").read_bytes() for name in ("one", "two")]
+    assert pictures[0] == pictures[1]
+    lists = [(tmp_path / name / "summary.star").read_bytes() for name in ("one", "two")]
+    assert lists[0] == lists[1]
+
+
+def test_an_abort_ends_job_and_workers_within_two_seconds(alone: Path, tmp_path: Path) -> None:
+    project = copy_of(alone, tmp_path / "project")
+    with started_job(project, arguments(*FIXED, "--workers", "local:1")) as process:
+        wait_for(lambda: "1 worker of 1" in log(project, "run.out"), "a worker", 240)
+        (project / JOB / "RELION_JOB_ABORT_NOW").touch()
+        began = time.monotonic()
+        process.wait(60)
+        lasted = time.monotonic() - began
+    assert markers(project) == WAS_ABORTED
+    assert lasted < 2 * BUSY, lasted
+    wait_for(lambda: not left_of(project), "the end of all workers", 10)
+
+
+BUSY = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+"""By how much a machine with more to do than it has cores is slower."""
+
+
+def left_of(project: Path) -> list[str]:
+    """Processes that still work in a project."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if place.resolve() == project.resolve():
+                found.append(place.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+def test_missing_dask_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    ended = run_here(make_project(tmp_path, 1), *arguments(*FIXED, "--workers", "local:2"))
+    assert "--workers needs Dask: pip install 'relion-ganpick[cluster]'" in ended.err
+    assert markers(tmp_path) == FAILED
+
+
+def test_errors_of_workers_have_a_code_of_their_own() -> None:
+    assert WorkersError("x").exit_code == 5
