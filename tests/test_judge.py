@@ -11,7 +11,7 @@ import torch
 from relion_ganpick.evidence.judge import odds_of_set
 from relion_ganpick.model.judge import N_SPOT_FEATURES, Batch, Member, SetJudge
 from relion_ganpick.training.judge_fit import JudgedSet, fit_judge
-from relion_ganpick.training.judge_sets import fit_curve, strict_cut, train_judge
+from relion_ganpick.training.judge_sets import fit_curve, train_judge
 
 
 @pytest.fixture
@@ -96,8 +96,7 @@ def test_it_learns_that_particles_look_alike_and_says_so_of_sets_it_has_not_seen
     sets = [look_alike(k, k % 2 == 0) for k in range(50)]
     trained = train_judge(sets, 1, 1, 200)
     assert trained is not None
-    judge, curve, strict = trained
-    assert 0.05 <= strict <= 0.95
+    judge, curve = trained
     assert np.all(np.diff(curve["score"]) >= 0)
     for number in range(100, 106):
         unseen = look_alike(number, number % 2 == 0)
@@ -128,9 +127,3 @@ def test_the_curve_makes_probabilities_come_true() -> None:
     curve = fit_curve(raw, right)
     np.testing.assert_allclose(np.interp([0.3, 0.6, 0.9], curve["raw"], curve["score"]), [0.09, 0.36, 0.81], atol=0.06)
     assert np.all(np.diff(curve["raw"]) >= 0)
-
-
-def test_the_strict_cut_is_the_best_for_all_sets() -> None:
-    sets = [look_alike(0, True), look_alike(1, False)]
-    on_empty = np.array([0.38] + [0.1] * 35)  # hardly anything, so that the strict cut holds
-    assert strict_cut([np.full(36, 0.7), on_empty], sets) == 0.4

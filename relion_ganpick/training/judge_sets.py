@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
-from scipy.special import expit
+from scipy.special import expit, logit
 from torch import nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
@@ -22,8 +22,7 @@ from relion_ganpick.core.evaluate import match
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.evidence.gather import Described, describe_set
 from relion_ganpick.evidence.judge import odds_of_set
-from relion_ganpick.evidence.operating_point import BETA, operating_point
-from relion_ganpick.evidence.view import view_of
+from relion_ganpick.evidence.view import View, view_of
 from relion_ganpick.model.forward import mark
 from relion_ganpick.model.judge import SetJudge
 from relion_ganpick.model.weights import Model
@@ -31,8 +30,9 @@ from relion_ganpick.synthesis.scene_settings import SceneSettings
 from relion_ganpick.training.judge_fit import AS_IF, STEPS, JudgedSet, fit_judge
 from relion_ganpick.training.loading import in_order
 from relion_ganpick.training.presets import TrainSettings
-from relion_ganpick.training.sets import SyntheticMicrograph, make_set
+from relion_ganpick.training.sets import SyntheticMicrograph, SyntheticSet, make_set
 
+Image = NDArray[np.float32]
 Values = NDArray[np.float64]
 
 SETS = "sets"  # folder of described sets inside that of the training
@@ -40,11 +40,10 @@ REACH_PX = PARTICLE_PX / 4
 HELD_OUT = 5  # every fifth set teaches nothing and measures what the judge's probabilities are worth
 KNOTS = 24
 SLOPE = 0.002
-STRICT = tuple(round(0.05 * k, 2) for k in range(6, 17))
-MOST_ON_EMPTY = 5.0
+STRICT = 0.5  # likelier a particle than not
 
 
-class SyntheticSets(Dataset[tuple[str, list[SyntheticMicrograph]]]):
+class SyntheticSets(Dataset[SyntheticSet]):
     """Synthetic sets by number."""
 
     def __init__(self, seed: int, numbers: Sequence[int], settings: SceneSettings | None) -> None:
@@ -53,27 +52,37 @@ class SyntheticSets(Dataset[tuple[str, list[SyntheticMicrograph]]]):
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __getitem__(self, index: int) -> tuple[str, list[SyntheticMicrograph]]:
+    def __getitem__(self, index: int) -> SyntheticSet:
         return make_set(self.seed, self.numbers[index], self.settings)
 
 
 def describe_synthetic(
-    generator: nn.Module, device: torch.device, micrographs: Sequence[SyntheticMicrograph], dtype: torch.dtype = torch.float32
+    generator: nn.Module, device: torch.device, made: SyntheticSet, dtype: torch.dtype = torch.float32
 ) -> tuple[list[Described], JudgedSet]:
     """Mark and describe one synthetic set, and tell which candidates are right."""
-    views = [view_of(each.picture, mark(generator, each.picture[None], device, dtype)[0], each.blank) for each in micrographs]
+    views = [_view(generator, each, made.blindness, device, dtype) for each in made.micrographs]
     _, described = describe_set(views)
     right = [
         match(np.stack([each.spots.x, each.spots.y], axis=1), source.centres, REACH_PX)
-        for each, source in zip(described, micrographs, strict=True)
+        for each, source in zip(described, made.micrographs, strict=True)
     ]
     return described, JudgedSet(
         np.concatenate([each.features for each in described]),
         np.concatenate(right),
         np.concatenate([np.full(len(each.spots), k) for k, each in enumerate(described)]),
         np.array([each.area for each in described], np.float32),
-        np.array([len(each.centres) for each in micrographs]),
+        np.array([len(each.centres) for each in made.micrographs]),
     )
+
+
+def _view(
+    generator: nn.Module, micrograph: SyntheticMicrograph, blindness: float, device: torch.device, dtype: torch.dtype
+) -> View:
+    """Mark a micrograph, with marks that are weakened by so much in log odds."""
+    marked = mark(generator, micrograph.picture[None], device, dtype)[0]
+    if blindness:
+        marked = np.concatenate([expit(logit(np.clip(marked[:1], 1e-7, 1 - 1e-6)) - np.float32(blindness)), marked[1:]])
+    return view_of(micrograph.picture, marked, micrograph.blank)
 
 
 def synthetic_sets(
@@ -90,8 +99,8 @@ def synthetic_sets(
     paths = [folder / f"{number:05d}.npz" for number in range(n_sets)]
     dtype = next(generator.parameters()).dtype
     missing = [number for number, path in enumerate(paths) if not path.exists()]
-    for number, (_, micrographs) in zip(missing, in_order(SyntheticSets(seed, missing, settings), workers), strict=True):
-        _, judged = describe_synthetic(generator, device, micrographs, dtype)
+    for number, made in zip(missing, in_order(SyntheticSets(seed, missing, settings), workers), strict=True):
+        _, judged = describe_synthetic(generator, device, made, dtype)
         _save(paths[number], judged)
     for path in paths:
         yield _load(path)
@@ -99,8 +108,8 @@ def synthetic_sets(
 
 def train_judge(
     sets: Sequence[JudgedSet], seed: int, members: int, steps: int = STEPS
-) -> tuple[SetJudge, dict[str, list[float]], float] | None:
-    """Fit a judge to four fifths of the sets; the others tell what its probabilities are worth and where the strict cut lies.
+) -> tuple[SetJudge, dict[str, list[float]]] | None:
+    """Fit a judge to four fifths of the sets; the others tell what its probabilities are worth.
 
     Returns
     -------
@@ -108,8 +117,6 @@ def train_judge(
         In evaluation mode.
     curve
         Knots ``raw`` and ``score`` of the map from its probability to the figure of merit, the share of right candidates.
-    strict
-        The strict cut, see `strict_cut`.
 
     None where there is nothing to tell apart.
     """
@@ -120,8 +127,7 @@ def train_judge(
         return None
     raw = [expit(odds_of_set(judge, each.features, each.micrograph, each.areas)) for each in others]
     curve = fit_curve(raw, [each.right for each in others])
-    merit = [np.interp(each, curve["raw"], curve["score"]) for each in raw]
-    return judge, curve, strict_cut(merit, others)
+    return judge, curve
 
 
 def with_judge(model: Model, device: torch.device, settings: TrainSettings, folder: Path, workers: int = 0) -> Model:
@@ -151,8 +157,8 @@ def with_judge(model: Model, device: torch.device, settings: TrainSettings, fold
     trained = train_judge(list(bar), settings.seed, settings.judges)
     if trained is None:
         return replace(model, judge=None)
-    judge, curve, strict = trained
-    return replace(model, judge=judge, card=replace(model.card, judge_curve=curve, strict=strict))
+    judge, curve = trained
+    return replace(model, judge=judge, card=replace(model.card, judge_curve=curve, strict=STRICT))
 
 
 def fit_curve(raw: Sequence[Values], right: Sequence[NDArray[np.bool_]]) -> dict[str, list[float]]:
@@ -179,23 +185,6 @@ def fit_curve(raw: Sequence[Values], right: Sequence[NDArray[np.bool_]]) -> dict
         "raw": [round(each, 5) for each in knots],
         "score": [round((1 - SLOPE) * value + SLOPE * each, 5) for value, each in zip(score, knots, strict=True)],
     }
-
-
-def strict_cut(merit: Sequence[Values], sets: Sequence[JudgedSet]) -> float:
-    """Find the strict cut that is best for all sets, each with the cut that follows from it (`evidence.operating_point`).
-
-    A set with particles is worth its F0.75. An empty one is worth 1 without picks and 0 with five or more on each micrograph.
-    """
-    best = [float(np.mean([_worth(*each, cut) for each in zip(merit, sets, strict=True)])) for cut in STRICT]
-    return float(STRICT[int(np.argmax(best))])
-
-
-def _worth(merit: Values, judged: JudgedSet, strict: float) -> float:
-    above = merit >= operating_point(merit, strict).cut
-    n_picks, n_true = int(above.sum()), int(judged.true.sum())
-    if not n_true:
-        return 1 - min(n_picks / len(judged.areas) / MOST_ON_EMPTY, 1.0)
-    return float((1 + BETA**2) * judged.right[above].sum() / (n_picks + BETA**2 * n_true))
 
 
 def _save(path: Path, judged: JudgedSet) -> None:

@@ -23,11 +23,13 @@ from relion_ganpick.synthesis.textures import log_uniform
 Image = NDArray[np.float32]
 
 SETS_STREAM = 192_837_465
-SIZES, SIZE_SHARES = (1, 2, 3, 4, 6), (0.35, 0.2, 0.2, 0.15, 0.1)
+SIZES, SIZE_SHARES = (1, 2, 3, 4, 6, 10), (0.35, 0.2, 0.15, 0.15, 0.1, 0.05)
 SIDES_ALONE, SIDES = (260, 460), (200, 400)
 PREVALENCES = (0.3, 0.7, 1.0)
-# How much more often than in training's scenes a kind of contamination occurs in a set, and the most; without particles, more.
-MORE_OFTEN, MOST_OFTEN, MORE_WITHOUT = 1.6, 0.6, 3.0
+# How much more often than in training's scenes a kind of contamination occurs in a set, and the most. In dirty sets it is more:
+# as often with particles as without, so that no dirt says that there are none.
+MORE_OFTEN, MOST_OFTEN = 1.6, 0.6
+DIRTY, MORE_IN_DIRTY = 0.5, 3.0
 IN_PART = (
     "ice",
     "gold",
@@ -43,13 +45,14 @@ IN_PART = (
     "dried",
 )
 ALWAYS = ("phase_plate", "stain", "flat", "denoised", "eight_bit")
+BLIND, BLINDNESS = 0.3, (1.0, 6.0)
 CONTRAST_SPREAD, DENSITY_SPREAD = 0.15, 0.4  # of logarithms, between the micrographs of a set
 WITHOUT, WITHOUT_SHARES = (0.0, 0.15, 0.5), (0.6, 0.25, 0.15)
 
 # Share of the kinds of sets, and from what their contrast and the covered share of the area are drawn.
 KINDS: dict[str, tuple[float, tuple[float, float], tuple[float, float]]] = {
-    "empty": (0.35, (0.4, 6.0), (0.01, 0.5)),
-    "faint": (0.2, (0.25, 0.9), (0.15, 0.75)),
+    "empty": (0.3, (0.4, 6.0), (0.01, 0.5)),
+    "faint": (0.25, (0.25, 0.9), (0.15, 0.75)),
     "sparse": (0.2, (0.6, 8.0), (0.005, 0.08)),
     "any": (0.25, (0.4, 15.0), (0.03, 0.75)),
 }
@@ -74,7 +77,27 @@ class SyntheticMicrograph:
     blank: Mask | None = None
 
 
-def make_set(seed: int, number: int, settings: SceneSettings | None = None) -> tuple[str, list[SyntheticMicrograph]]:
+@dataclass(frozen=True)
+class SyntheticSet:
+    """Several micrographs of one molecule.
+
+    Attributes
+    ----------
+    kind
+        One of `KINDS`: "empty", "faint" (crowded and hardly visible), "sparse" or "any".
+    micrographs
+        One to ten of them.
+    blindness
+        What is taken off the log odds of the generator's marks, at least 0. Some molecules are unlike all that a generator was
+        trained with, and it hardly marks them, though they can be seen; a judge learns that this happens.
+    """
+
+    kind: str
+    micrographs: list[SyntheticMicrograph]
+    blindness: float = 0.0
+
+
+def make_set(seed: int, number: int, settings: SceneSettings | None = None) -> SyntheticSet:
     """Make one set; the same seed and number give the same one.
 
     Parameters
@@ -83,13 +106,6 @@ def make_set(seed: int, number: int, settings: SceneSettings | None = None) -> t
         Name the random stream.
     settings
         How often each kind of contamination and of recording occurs; by default as in training.
-
-    Returns
-    -------
-    kind
-        One of `KINDS`: "empty", "faint" (crowded and hardly visible), "sparse" or "any".
-    micrographs
-        One to six of them.
     """
     rng = np.random.default_rng((seed, SETS_STREAM, number))
     settings = settings or SceneSettings()
@@ -116,13 +132,14 @@ def make_set(seed: int, number: int, settings: SceneSettings | None = None) -> t
         scene = _scene(SIDES_ALONE if n_micrographs == 1 else SIDES, diameter_px, grid, one, molecule, rng)
         picture, blank = prepared_with_blank(scene)
         micrographs.append(SyntheticMicrograph(picture, scene.centres, blank))
-    return kind, micrographs
+    blindness = float(rng.uniform(*BLINDNESS)) if rng.random() < BLIND else 0.0
+    return SyntheticSet(kind, micrographs, blindness)
 
 
 def _of_set(kind: str, settings: SceneSettings, rng: np.random.Generator) -> SceneSettings:
     """Draw what the micrographs of a set have in common: in what share of them each kind of contamination occurs."""
     shares: dict[str, float] = {}
-    more = MORE_WITHOUT if kind == "empty" else 1.0
+    more = MORE_IN_DIRTY if rng.random() < DIRTY else 1.0
     for name in IN_PART:
         occurs = rng.random() < min(more * MORE_OFTEN * getattr(settings, name), MOST_OFTEN)
         shares[name] = float(rng.choice(PREVALENCES)) if occurs else 0.0
