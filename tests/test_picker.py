@@ -237,4 +237,4 @@ def test_pixel_size_that_disagrees_with_the_file_is_a_warning(picker: Picker, tm
 
 def test_model_can_be_given_instead_of_named() -> None:
     model = load_model("default")
-    assert Picker(PickSettings(diameter=100.0), "cpu", model).threshold == model.card.threshold
+    assert Picker(PickSettings(diameter=100.0), "cpu", model).threshold == model.card.strict

@@ -7,8 +7,10 @@ from pathlib import PurePath
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from scipy.special import expit
 
+from relion_ganpick.core.localize import peaks
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.evidence.filter import mean_filter
@@ -23,6 +25,7 @@ from relion_ganpick.model.weights import Model
 Values = NDArray[np.float64]
 
 LEAST_MERIT = 0.01  # candidates with less are not kept
+SAME = PARTICLE_PX / 4  # pixels between two candidates for one particle
 
 
 def gather_evidence(
@@ -51,7 +54,9 @@ def gather_evidence(
         raise ValueError("there is no micrograph to look at")
     filters, described = describe_set(views, min_distance_px)
     context = context_of(judge, described)
-    merit = np.concatenate([_merit(model, judge, each, context) for each in described])
+    merit = np.concatenate(
+        [_merit(model, judge, each, context, view, min_distance_px) for each, view in zip(described, views, strict=True)]
+    )
     halves = {PurePath(name).name: None if len(views) == 1 else k % 2 for k, name in enumerate(names)}
     return Evidence(filters, halves, context, operating_point(merit, model.card.strict), histogram_of(merit))
 
@@ -70,7 +75,7 @@ def judged(model: Model, view: View, name: str, evidence: Evidence, min_distance
         described = describe(view, evidence.filters, evidence.halves[key], min_distance_px)
     else:
         described = describe(view, _for_others(evidence.filters), 0, min_distance_px)
-    merit = _merit(model, _judge_of(model), described, evidence.context)
+    merit = _merit(model, _judge_of(model), described, evidence.context, view, min_distance_px)
     return Picks(described.spots.x, described.spots.y, merit).above(LEAST_MERIT)
 
 
@@ -80,10 +85,32 @@ def _for_others(filters: Filters) -> Filters:
     return Filters((mean, mean), (density, density))
 
 
-def _merit(model: Model, judge: SetJudge, described: Described, context: Sequence[Sequence[float]]) -> Values:
-    """Judge candidates, (n,) float64 in [0, 1]."""
+def _merit(
+    model: Model,
+    judge: SetJudge,
+    described: Described,
+    context: Sequence[Sequence[float]],
+    view: View,
+    min_distance_px: float,
+) -> Values:
+    """Give candidates the better of two opinions, (n,) float64 in [0, 1]: that of the whole set, and their micrograph's alone.
+
+    Either may miss what the other sees: the rescorer where dirt lies beside, the judge where a set is unlike all others.
+    """
     curve = model.card.judge_curve
-    return np.asarray(np.interp(expit(log_odds(judge, described, context)), curve["raw"], curve["score"]))
+    merit = np.asarray(np.interp(expit(log_odds(judge, described, context)), curve["raw"], curve["score"]))
+    if model.rescorer is None:
+        return merit
+    alone = model.rescored(
+        peaks(view.marker, PARTICLE_PX, min_distance_px),
+        view.picture,
+        np.stack([view.marker, view.contamination]),
+        view.area * PARTICLE_PX**2 / view.picture.size,
+    )
+    if not len(alone) or not len(merit):
+        return merit
+    away, nearest = cKDTree(alone.xy).query(np.stack([described.spots.x, described.spots.y], axis=1))
+    return np.where(away < SAME, np.maximum(merit, alone.score[nearest]), merit)
 
 
 def _judge_of(model: Model) -> SetJudge:
