@@ -318,7 +318,8 @@ def test_new_calibration_of_the_same_weights_picks_again(tmp_path: Path, weights
     project = make_project(tmp_path / "project", 1)
     run_here(project, *job_words("--model", str(weights)))
     card = json.loads(weights.with_suffix(".json").read_text())
-    card["calibration"]["score"] = [score / 2 for score in card["calibration"]["score"]]
+    for curve in ("calibration", "judge_curve"):
+        card[curve]["score"] = [score / 2 for score in card[curve]["score"]]
     weights.with_suffix(".json").write_text(json.dumps(card))
     ended = run_here(project, *job_words("--model", str(weights), "--threshold", "0.6"))
     assert "[1/1] Micrographs/mic00.mrc: 0 picks (0." in ended.out

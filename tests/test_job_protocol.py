@@ -33,6 +33,7 @@ from job_project import (
     write_star,
 )
 
+from relion_ganpick.evidence.record import EVIDENCE_FILE
 from relion_ganpick.formats.pick_files import State, read_picks
 from relion_ganpick.picking.diameter_record import WORKING_DIAMETER_FILE
 from relion_ganpick.picking.picker import Picker
@@ -120,6 +121,7 @@ def test_all_files_of_the_job(first_run: tuple[Path, Ended]) -> None:
         *pictures,
         *lists,
         WORKING_DIAMETER_FILE,
+        EVIDENCE_FILE,
         "job.star",
         SUCCESS,
     }

@@ -235,7 +235,9 @@ def test_preprocessing_is_grey_clahe_and_resize() -> None:
     result = preprocess(pixels)
     assert (result.shape, result.dtype) == ((512, 512), np.uint8)
     small = cv2.resize(equalised.astype(np.float32), (PAPER_SIDE, PAPER_SIDE), interpolation=cv2.INTER_AREA)
-    np.testing.assert_array_equal(result, np.rint(small).astype(np.uint8))
+    away = np.abs(result - np.rint(small))
+    assert away.max() <= 1  # halves are rounded one way or the other
+    assert np.mean(away > 0) < 1e-4
 
 
 def test_equalising_evens_the_contrast_out() -> None:

@@ -20,6 +20,7 @@ from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import Micrograph
 from relion_ganpick.core.power import local_power
 from relion_ganpick.core.settings import PickSettings
+from relion_ganpick.model.weights import load_model
 
 SHAPE = (100, 200)
 EXPOSURE = Exposure(7, "J1/motioncorrected/0012_mic7_patch_aligned.mrc", SHAPE, 2.0, 3)
@@ -88,7 +89,7 @@ def test_power_is_taken_at_the_picks_of_a_micrograph_with_a_frame() -> None:
     pixels = rng.normal(size=(360, 480)).astype(np.float32)
     pixels[:, 395:446] *= 3
     pixels[:, :40] = 0
-    picker = RatingPicker(PickSettings(diameter=60.0), "cpu")
+    picker = RatingPicker(PickSettings(diameter=60.0), "cpu", load_model("default").by_heights())
     prepared = picker.prepare(Micrograph(pixels, 3.0, "a.mrc"))
     marked = np.zeros_like(prepared.picture)
     fx, fy = prepared.scale.factors
