@@ -9,7 +9,8 @@ the processor hardly change when other programs run beside it; seconds on the cl
 
 Second table: the real loop of the run, and Dask's real scheduler and workers, which talk over TCP on the loopback interface.
 Only the picking is simulated: a worker waits for --seconds and reports picks. So the table shows what scheduler and loop can
-stand, and how many bytes go through the scheduler. All workers are threads of this one process, which makes it slower than
+stand, and how many bytes go through the scheduler. Seconds of the processor are those of the run, the scheduler and all
+workers together, without picking: a run whose workers are elsewhere needs less. All workers are threads of this one process, which makes it slower than
 workers elsewhere would.
 """
 
@@ -48,7 +49,6 @@ WAYS: tuple[tuple[str, int, list[str]], ...] = (
     ("--workers local:2", 1, ["--workers", "local:2"]),
 )
 WORKERS = (4, 8, 16, 32, 64)
-PER_WORKER = 40
 
 
 @dataclass(frozen=True)
@@ -120,14 +120,14 @@ def bytes_counted() -> Iterator[list[int]]:
         TCP.write = write
 
 
-def simulated(n_workers: int, seconds: float) -> str:
+def simulated(n_workers: int, per_worker: int, seconds: float) -> str:
     """Run the loop with workers that wait in place of picking; returns a line of the table."""
 
     def wait(order: Order, door: Door, task: Task, drawn: bool) -> tuple[str, Done]:
         time.sleep(seconds)
         return "tcp://127.0.0.1:0", Done(200, (300, 280, 260, 240, 220, 200, 150, 100, 50), seconds=seconds)
 
-    n = PER_WORKER * n_workers
+    n = per_worker * n_workers
     tasks = [Task(f"MotionCorr/job002/Movies/FoilHole_{k:08d}_fractions.mrc", Path(f"{k}.mrc"), 0.83) for k in range(n)]
     cluster = distributed.LocalCluster(
         n_workers=n_workers,
@@ -145,15 +145,16 @@ def simulated(n_workers: int, seconds: float) -> str:
             how = RunSettings(workers=cluster.scheduler_address, overlays=0, page=False, device="cpu")
             picker = Picker(PickSettings(DIAMETER), "cpu")
             run = spread.SpreadRun(FileSource(tasks), picker, Counted(), how, Path(folder))
-            began = time.perf_counter()
+            began, cpu = time.perf_counter(), time.process_time()
             summary = run.carry_out()
-            took = time.perf_counter() - began
+            took, cpu = time.perf_counter() - began, time.process_time() - cpu
             sent = counted[0]
     finally:
         spread._on_worker = real
     assert summary.micrographs == n
     rate, ideal = n / took, n_workers / seconds
-    return f"{n_workers:7d} {n:11d} {rate:9.1f} {ideal:9.1f} {100 * rate / ideal:6.0f} % {sent / n / 1000:8.1f}"
+    each = f"{1000 * cpu / n:11.1f} {sent / n / 1000:8.1f}"
+    return f"{n_workers:7d} {n:11d} {rate:9.1f} {ideal:9.1f} {100 * rate / ideal:6.0f} % {each}"
 
 
 def measured(n: int, side: int) -> Iterator[str]:
@@ -173,6 +174,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--n", type=int, default=40, help="micrographs of the first table")
     parser.add_argument("--side", type=int, default=2048, help="pixels of their sides")
     parser.add_argument("--seconds", type=float, default=0.2, help="simulated time for one micrograph")
+    parser.add_argument("--workers", type=int, nargs="+", default=WORKERS, help="numbers of workers of the second table")
+    parser.add_argument("--per_worker", type=int, default=40, help="micrographs for each of them")
     parser.add_argument("--only", choices=("measured", "simulated"), help="one of the two tables")
     options = parser.parse_args(argv)
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
@@ -183,9 +186,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(line, flush=True)
     if options.only != "measured":
         print(f"\nsimulated: {options.seconds:g} s for one micrograph")
-        print(f"{'workers':>7s} {'micrographs':>11s} {'per s':>9s} {'at most':>9s} {'of it':>8s} {'kB each':>8s}")
-        for n_workers in WORKERS:
-            print(simulated(n_workers, options.seconds), flush=True)
+        print(f"{'workers':>7s} {'micrographs':>11s} {'per s':>9s} {'at most':>9s} {'of it':>8s}", end="")
+        print(f" {'CPU ms each':>11s} {'kB each':>8s}")
+        for n_workers in options.workers:
+            print(simulated(n_workers, options.per_worker, options.seconds), flush=True)
 
 
 if __name__ == "__main__":
