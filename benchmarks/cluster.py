@@ -9,9 +9,8 @@ the processor hardly change when other programs run beside it; seconds on the cl
 
 Second table: the real loop of the run, and Dask's real scheduler and workers, which talk over TCP on the loopback interface.
 Only the picking is simulated: a worker waits for --seconds and reports picks. So the table shows what scheduler and loop can
-stand, and how many bytes go through the scheduler. Seconds of the processor are those of the run, the scheduler and all
-workers together, without picking: a run whose workers are elsewhere needs less. All workers are threads of this one process, which makes it slower than
-workers elsewhere would.
+stand, and how many bytes go through the scheduler. Seconds of the processor are those of the run, the scheduler and all workers
+together, without picking. All workers are threads of this one process: with workers elsewhere it needs less.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def test_session_gives_the_picks_of_a_picker(files: list[Path]) -> None:
     picks = session.pick(files[0])
     assert len(picks) > 10
     assert picks == picker.pick(read_micrograph(files[0]))
-    assert session.threshold == picker.threshold
+    assert session.threshold == (None if picker.weighs_sets else picker.threshold)  # before `learn` each has a cut of its own
     strict = Session(DIAMETER, device="cpu", threshold=float(picks.score[2]))
     assert 3 <= len(strict.pick(files[0])) < len(strict.score(files[0]))
 
