@@ -33,7 +33,7 @@ class WatchSettings:
     first: int | None = option(
         None,
         "First",
-        "so many micrographs are there before anything is chosen for the whole set (default: 6; 24 with a judge)",
+        "so many micrographs are there before anything is chosen for the whole set (default: 24; 6 for models without a judge)",
         int,
     )
     poll: float | None = option(
