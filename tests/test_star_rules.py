@@ -280,13 +280,15 @@ def test_defocus_is_the_mean_and_missing_where_it_is_no_number(tmp_path: Path) -
     assert read_defocus(written(tmp_path, PLAIN)) == {}
 
 
-@pytest.mark.parametrize("word", ["a.mrc", "a b", 'a "b" c', "it's a", "#1", "_x", "data_x", "loop_", "", "'", '"', 'a"', "; x"])
+@pytest.mark.parametrize(
+    "word", ["a.mrc", "a b", 'a "b" c', "it's a", "#1", "_x", "data_x", "loop_", "", "'", '"', 'a"', "; x", "a' b\""]
+)
 def test_words_come_back_from_what_is_written(word: str) -> None:
     assert split_words(f"{quoted(word)} 1") == [word, "1"]
 
 
 def test_word_that_cannot_be_written_is_refused() -> None:
-    with pytest.raises(ValueError, match="both kinds of quotation marks"):
+    with pytest.raises(GanpickError, match="both kinds of quotation marks"):
         quoted("a\" b' c")
 
 

@@ -324,15 +324,18 @@ def quoted(word: str) -> str:
 
     Raises
     ------
-    ValueError
-        If there is no way: a word that ends a part in one quotation mark and another part in the other one.
+    GanpickError
+        If there is no way: a word with a blank behind both kinds of quotation marks. None that was read from a STAR file is so.
     """
     if word and word[0] not in "\"'#_;" and not word.startswith((BLOCK, LOOP)) and not re.search(r"[ \t]", word):
         return word
-    for mark in "\"'":
-        if not re.search(rf"{mark}(?: |\t|$)", word):
-            return f"{mark}{word}{mark}"
-    raise ValueError(f"{printable(word)}: cannot be written to a STAR file: it holds both kinds of quotation marks")
+    for inner in (r"{}(?: |\t|$)", r"{}(?: |\t)"):  # best without a mark at the end, which others may take for the end
+        for mark in "\"'":
+            if not re.search(inner.format(mark), word):
+                return f"{mark}{word}{mark}"
+    raise GanpickError(
+        f"{printable(word)}: cannot be written to a STAR file, as blanks stand behind both kinds of quotation marks"
+    )
 
 
 def loop_text(name: str, columns: Mapping[str, Sequence[object]]) -> str:
