@@ -116,14 +116,13 @@ def test_gpus_are_written_as_in_relion() -> None:
     assert [gpu_numbers(text) for text in ("0", "0:1", "0,1", "1 0", "all")] == [[0], [0, 1], [0, 1], [0, 1], None]
     assert RunSettings(workers="gpu", gpu="1:3").device_name == "cuda:1"
     for settings in (
-        {"gpu": "0:1"},
         {"cluster_config": "x.yaml"},
         {"worker_wait": 5.0},
         {"workers": "local:2", "cluster_config": "x"},
     ):
         with pytest.raises(GanpickError, match="give `workers`"):
             RunSettings(**settings)
-    with pytest.raises(GanpickError, match="`gpu` first: give the number of one GPU"):
+    with pytest.raises(GanpickError, match="`gpu` first: give the numbers of GPUs"):
         RunSettings(gpu="first")
 
 

@@ -121,7 +121,7 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str, str]] = [
     ({"best": "170%"}, "Best picks (%)", "--best '170%': give a share, such as 70% or 0.7"),
     ({"edge_margin": -1}, "Edge margin (A)", "--edge_margin -1: give 0 or a positive number of Angstrom"),
     ({"erosion": 0}, "Erosion (px)", "--erosion 0: give a side of 1 (no erosion) to 99 pixels"),
-    ({"gpu": "zero"}, "GPU", "--gpu zero: give the number of one GPU, such as 0; several with --workers gpu: 0:1, 0,1 or all"),
+    ({"gpu": "zero"}, "GPU", "--gpu zero: give the numbers of GPUs, such as 0, 0:1 or 0,1, or all"),
     ({"adapt_most": 1}, "Adapt: micrographs", "--adapt_most 1: give at least 2, one of them to judge the result"),
     ({"overlays": -2}, "Overlays", "--overlays -2: give 0 or a positive number of pictures"),
 ]

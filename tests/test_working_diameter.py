@@ -42,6 +42,7 @@ from relion_ganpick.picking.working_diameter import (
     assumed_factors,
     choose,
     expected_particles,
+    small_part,
     with_working_diameter,
 )
 from relion_ganpick.synthesis.scene import CLEAN, Scene, make_scene
@@ -136,19 +137,57 @@ def test_diameters_that_leave_too_little_of_a_micrograph_are_passed_over(microgr
 
 
 def test_full_micrographs_decide_sooner(micrograph: Micrograph, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"mic{k}" for k in range(9)]
     for each, looked_at in ((250.0, 3), (130.0, 5), (20.0, 6)):
-        seen: list[Micrograph] = []
+        seen: list[str] = []
 
-        def expect(
-            _: Picker, one: Micrograph, assumed: np.ndarray, seen: list[Micrograph] = seen, each: float = each
-        ) -> np.ndarray:
-            seen.append(one)
-            return np.linspace(each / 2, each, len(assumed))
+        def expect(_: Picker, one: Micrograph, assumed: np.ndarray, seen: list[str] = seen, each: float = each) -> np.ndarray:
+            seen.append(one.name)
+            return each * (assumed / ASSUMED[6]) ** 0.1
 
         monkeypatch.setattr(working_diameter, "expected_particles", expect)
-        found = tuned(picker(100.0), [micrograph] * 9)
-        assert len(seen) == looked_at
-        assert found.settings.working_diameter_angstrom == round(100 * assumed_factors()[-1], 1)
+        found = tuned(picker(100.0), [replace(micrograph, name=name) for name in names])
+        assert sorted(set(seen)) == names[:looked_at]
+        assert found.settings.working_diameter_angstrom == round(ASSUMED[-1], 1)
+
+
+@pytest.mark.parametrize(
+    ("counts", "tried"),
+    [
+        (
+            [39.5, 28.7, 20.1, 13.2, 13.0, 12.0, 9.0, 6.0, 3.0],
+            7,
+        ),  # up to one side from 4 to 2, where 0 and 1 are tried, and on to 0
+        ([10, 20, 30, 40, 50, 40, 30, 20, 10], 5),
+        ([10, 20, 30, 40, 50, 52, 60, 55, 40], 7),
+    ],
+)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_only_diameters_on_the_way_are_tried(
+    micrograph: Micrograph, monkeypatch: pytest.MonkeyPatch, counts: list[float], tried: int, threads: int
+) -> None:
+    seen: list[float] = []
+
+    def expect(_: Picker, __: Micrograph, assumed: np.ndarray) -> np.ndarray:
+        seen.extend(assumed)
+        return np.array([counts[int(np.abs(ASSUMED - each).argmin())] for each in assumed], float)
+
+    monkeypatch.setattr(working_diameter, "expected_particles", expect)
+    found = tuned(picker(100.0), [micrograph] * 6, threads)
+    assert found.settings.working_diameter_angstrom == choose(ASSUMED, np.array([counts] * 6, float)).angstrom
+    assert len(seen) == 6 * tried == 6 * len(set(seen))
+
+
+def test_of_a_large_fine_micrograph_the_middle_is_looked_at_coarsely() -> None:
+    pixels = np.random.default_rng(1).normal(0, 1, (1600, 1200)).astype(np.float32)
+    part = small_part(picker(200.0), Micrograph(pixels, 2.0, "fine"))
+    assert (part.pixels.shape, part.pixel_size) == ((800, 600), 4.0)
+    np.testing.assert_allclose(part.pixels[0, 0], pixels[:2, :2].mean(), atol=1e-5)
+    part = small_part(picker(200.0), Micrograph(pixels, 20.0, "coarse"))
+    assert (part.pixels.shape, part.pixel_size) == ((280, 280), 20.0)
+    np.testing.assert_array_equal(part.pixels, pixels[660:940, 460:740])
+    with pytest.raises(GanpickError, match="its pixel size is not known"):
+        small_part(picker(200.0), Micrograph(pixels, None, "bare"))
 
 
 @pytest.mark.parametrize("wrong", [0.75, 1.33])
@@ -256,7 +295,8 @@ def test_job_says_and_records_what_it_assumes(job: tuple[Path, Ended]) -> None:
         rf"working diameter {found['angstrom']:g} A: (\d+) particles expected in 2 micrographs, (\d+) at ", ended.out
     )
     assert said is not None
-    assert [int(each) for each in said.groups()] == pytest.approx([max(found["expected"]), found["expected"][4]], abs=1)
+    tried = [each for each in found["expected"] if each is not None]
+    assert [int(each) for each in said.groups()] == pytest.approx([max(tried), found["expected"][4]], abs=1)
     picked = len((project / picks_of(NAMES[0])).read_text().splitlines())
     assert picked > 20
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 
 from relion_ganpick.core.errors import DeviceError
+from relion_ganpick.core.workers import EVERY_GPU
+
 
 
 def find_device(name: str) -> torch.device:
@@ -38,6 +40,28 @@ def find_device(name: str) -> torch.device:
             "leave out `gpu` and `device` to use the CPU, or install a CUDA build of PyTorch"
         )
     return device
+
+
+def find_devices(name: str) -> list[torch.device]:
+    """Find one device or several.
+
+    Parameters
+    ----------
+    name
+        As for `find_device`, several with commas between them, such as "cuda:0,cuda:1", or "cuda:all".
+
+    Raises
+    ------
+    DeviceError
+        If one of them is not there, or the CPU is among several.
+    """
+    if name == EVERY_GPU:
+        n_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        return [find_device(f"cuda:{index}") for index in range(max(n_devices, 1))]
+    devices = list(dict.fromkeys(find_device(each.strip()) for each in name.split(",")))
+    if len(devices) > 1 and any(device.type == "cpu" for device in devices):
+        raise DeviceError(f"`device` {name}: the CPU cannot help a GPU; give one kind of device")
+    return devices
 
 
 @contextmanager

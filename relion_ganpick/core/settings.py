@@ -11,7 +11,7 @@ from typing import Any
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.options import check_kinds, option
-from relion_ganpick.core.workers import GPU, gpu_numbers, parse_workers
+from relion_ganpick.core.workers import EVERY_GPU, gpu_numbers, parse_workers
 
 MIN_DISTANCE_DIAMETERS = 0.5
 EDGE_MARGIN_DIAMETERS = 0.125
@@ -228,7 +228,8 @@ class RunSettings:
     device
         "auto", "cpu", "cuda" or "cuda:N".
     gpu
-        Number of a GPU; short for device cuda:N. With workers "gpu" several, or "all".
+        Numbers of GPUs, as RELION's users write them: "0", "0:1", "0,1", "0 1", or "all"; short for device cuda:N. With workers
+        "gpu" each has a process of its own.
     j
         Number of threads, of each worker where there are any.
     overlays
@@ -251,7 +252,7 @@ class RunSettings:
         None, "Pixel size (A)", "pixel size in Angstrom, for micrographs whose STAR file has none", float
     )
     device: str = option("auto", "Device", "where to compute: auto, cpu, cuda or cuda:N. auto: a GPU if there is one", str)
-    gpu: str | None = option(None, "GPU", "number of the GPU to use, such as 0; several, or all, with workers gpu", str, "main")
+    gpu: str | None = option(None, "GPU", "numbers of the GPUs to use, such as 0, 0:1 or 0,1; all: every one", str, "main")
     j: int = option(1, "Threads", "number of threads", int, "main")
     overlays: int = option(8, "Overlays", "number of pictures of micrographs with circles at the picks", int)
     page: bool = option(
@@ -297,11 +298,8 @@ class RunSettings:
             raise GanpickError(f"`overlays` {self.overlays}: give 0 or a positive number of pictures")
         if not 0 <= self.max_failed <= 1:
             raise GanpickError(f"`max_failed` {self.max_failed:g}: give a share between 0 and 1, such as 0.5")
-        chosen = [] if self.gpu is None else gpu_numbers(self.gpu)
-        if (chosen is None or len(chosen) > 1) and self.workers != GPU:
-            raise GanpickError(
-                f"`gpu` {self.gpu}: several GPUs are used by as many workers: give `workers` gpu as well, or one GPU"
-            )
+        if self.gpu is not None:
+            gpu_numbers(self.gpu)
         self._check_workers()
 
     def _check_workers(self) -> None:
@@ -315,10 +313,13 @@ class RunSettings:
 
     @property
     def device_name(self) -> str:
-        """Device with ``gpu`` taken into account, the first of several."""
+        """Device with ``gpu`` taken into account; of several the first, if each has a worker of its own."""
         if self.gpu is None:
             return self.device
-        return f"cuda:{(gpu_numbers(self.gpu) or [0])[0]}"
+        numbers = gpu_numbers(self.gpu)
+        if self.workers is not None:
+            return f"cuda:{(numbers or [0])[0]}"
+        return EVERY_GPU if numbers is None else ",".join(f"cuda:{number}" for number in numbers)
 
 
 def _positive(name: str, value: Any, unit: str) -> float:

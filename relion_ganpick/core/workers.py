@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from relion_ganpick.core.errors import GanpickError
 
 LOCAL, GPU, SCHEDULER_FILE, ADDRESS = "local", "gpu", "scheduler-file", "address"
+EVERY_GPU = "cuda:all"  # name of the device that is all GPUs together
 QUEUES = ("slurm", "pbs", "sge", "lsf")
 JOBS = 4  # where a queue is named without a number
 MOST = 10_000
@@ -79,5 +80,5 @@ def gpu_numbers(text: str) -> list[int] | None:
         return None
     words = [word for word in re.split(r"[:,\s]+", text.strip()) if word]
     if not words or not all(word.isdecimal() for word in words):
-        raise GanpickError(f"`gpu` {text}: give the number of one GPU, such as 0; several with `workers` gpu: 0:1, 0,1 or all")
+        raise GanpickError(f"`gpu` {text}: give the numbers of GPUs, such as 0, 0:1 or 0,1, or all")
     return sorted({int(word) for word in words})

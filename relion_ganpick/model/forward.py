@@ -12,8 +12,16 @@ from relion_ganpick.model.eight_bit import EightBitUNet
 Image = NDArray[np.float32]
 
 
-def mark(generator: nn.Module | EightBitUNet, pictures: Image, device: torch.device, dtype: torch.dtype = torch.float32) -> Image:
+def mark(
+    generator: nn.Module | EightBitUNet,
+    pictures: Image,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    multiple: int | None = None,
+) -> Image:
     """Run a generator on pictures of one size; their sides are continued by reflection to what it can halve.
+
+    To and from a GPU they go by memory that the device reads itself, so that other threads' work goes on meanwhile.
 
     Parameters
     ----------
@@ -23,14 +31,23 @@ def mark(generator: nn.Module | EightBitUNet, pictures: Image, device: torch.dev
         (n, h, w) float32, prepared for the generator.
     device, dtype
         Where and in which precision to compute.
+    multiple
+        Sides are continued to a multiple of this; by default the generator's stride.
 
     Returns
     -------
     (n, c, h, w) float32, the generator's outputs; the first is the markers.
     """
-    stride = int(generator.stride)  # type: ignore[arg-type]
+    multiple = multiple or int(generator.stride)  # type: ignore[arg-type]
     height, width = pictures.shape[1:]
-    padded = np.pad(pictures, ((0, 0), (0, -height % stride), (0, -width % stride)), "symmetric")
+    padded = torch.from_numpy(np.pad(pictures, ((0, 0), (0, -height % multiple), (0, -width % multiple)), "symmetric"))[:, None]
+    on_gpu = device.type == "cuda"
     with torch.inference_mode():
-        batch = torch.from_numpy(padded)[:, None].to(device, dtype).contiguous(memory_format=torch.channels_last)
-        return np.asarray(generator.mark(batch)[:, :, :height, :width].cpu().numpy())  # type: ignore[operator]
+        batch = (padded.pin_memory() if on_gpu else padded).to(device, non_blocking=on_gpu)
+        batch = batch.to(dtype).contiguous(memory_format=torch.channels_last)
+        marks = generator.mark(batch)[:, :, :height, :width]  # type: ignore[operator]
+        if not on_gpu:
+            return np.asarray(marks.numpy())
+        found = torch.empty(marks.shape, pin_memory=True).copy_(marks, non_blocking=True)
+        torch.cuda.current_stream(device).synchronize()
+        return np.asarray(found.numpy())

@@ -18,19 +18,19 @@ from numpy.typing import NDArray
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.frame import find_image_area
 from relion_ganpick.core.micrograph import Micrograph
-from relion_ganpick.core.preprocess import FILLED, PARTICLE_PX, resize
+from relion_ganpick.core.preprocess import FILLED, PARTICLE_PX
 from relion_ganpick.core.settings import PickOptions, PickSettings
 from relion_ganpick.model.weights import Model, load_model
+from relion_ganpick.picking.coarser import halved, is_ample, middle
 from relion_ganpick.picking.diameter_record import DiameterEstimate
 from relion_ganpick.picking.method import SMALLEST_SIDE
-from relion_ganpick.picking.picker import Picker
+from relion_ganpick.picking.picker import Picker, checked_pixel_size
 
 Values = NDArray[np.float64]
 
 SMALLEST, LARGEST, STEP = 40.0, 1000.0, 1.2  # assumed in Angstrom
 SMALLEST_PX = 10.0
 MOST_SIDE = 640
-AMPLE = 4.0  # times the working scale; a micrograph that is finer yet is halved, which saves most of the time
 BLOCKS = 2
 SQUARE_MICROMETRE = 1e8  # square Angstrom
 FEWEST_ASSUMED = 5
@@ -180,20 +180,18 @@ def count_sure(micrograph: Micrograph, pickers: list[Picker]) -> tuple[Values, V
         Angstrom that were searched; both 0 where an assumed diameter is too small for the pixels or too large for the micrograph.
     """
     counts, areas = np.zeros((BLOCKS**2, len(SURE), len(pickers))), np.zeros((BLOCKS**2, len(pickers)))
-    pixel_size = micrograph.pixel_size
-    if pixel_size is None or not pixel_size > 0:
-        raise GanpickError(f"{micrograph.name}: its pixel size is not known: give `angpix`")
+    pixel_size = checked_pixel_size(micrograph)
     area = find_image_area(micrograph.pixels)
     image = micrograph.pixels[area.top : area.bottom, area.left : area.right]
     for index, picker in enumerate(pickers):
-        while picker.settings.diameter / pixel_size >= AMPLE * PARTICLE_PX and min(image.shape) > SMALLEST_SIDE:
-            image, pixel_size = _halved(image), 2 * pixel_size
+        while is_ample(picker.settings.diameter / pixel_size) and min(image.shape) > SMALLEST_SIDE:
+            image, pixel_size = halved(image), 2 * pixel_size
         diameter_px = picker.settings.diameter / pixel_size
         if diameter_px < SMALLEST_PX or min(image.shape) * PARTICLE_PX / diameter_px < SMALLEST_SIDE + 1:
             continue
-        middle = np.ascontiguousarray(_middle(image, int(MOST_SIDE / PARTICLE_PX * diameter_px)))
-        found = picker.score(Micrograph(middle, pixel_size, micrograph.name))
-        height, width = middle.shape
+        part = np.ascontiguousarray(middle(image, int(MOST_SIDE / PARTICLE_PX * diameter_px)))
+        found = picker.score(Micrograph(part, pixel_size, micrograph.name))
+        height, width = part.shape
         for level, merit in enumerate(SURE):
             sure = found.above(merit)
             quarters = np.histogram2d(sure.y, sure.x, BLOCKS, [[-0.5, height - 0.5], [-0.5, width - 0.5]])[0]
@@ -227,14 +225,3 @@ def _jackknife(assumed: Values, counts: Values, areas: Values) -> float:
             return 1.0
         left.append(np.log(estimate))
     return float(np.sqrt((n_blocks - 1) * np.var(left)))
-
-
-def _halved(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    height, width = image.shape[0] // 2, image.shape[1] // 2
-    return resize(np.ascontiguousarray(image[: 2 * height, : 2 * width]), (height, width))
-
-
-def _middle(image: NDArray[np.float32], most: int) -> NDArray[np.float32]:
-    height, width = image.shape
-    top, left = max((height - most) // 2, 0), max((width - most) // 2, 0)
-    return image[top : top + min(most, height), left : left + min(most, width)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from relion_ganpick.core.device import find_device, named_loss
+from relion_ganpick.core.device import find_devices, named_loss
 from relion_ganpick.model.eight_bit import EightBitUNet, has_eight_bit
 from relion_ganpick.model.forward import mark
 from relion_ganpick.model.networks import UNetGenerator
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 Image = NDArray[np.float32]
 
+GPU_MULTIPLE = 64
+
 
 class MarkingNetwork:
     """A generator with its batch normalisations folded in, in the fastest precision that its method and the device allow.
@@ -31,7 +34,14 @@ class MarkingNetwork:
     model
         A loaded model.
     device
-        "auto", "cpu", "cuda" or "cuda:N"; see `find_device`.
+        "auto", "cpu", "cuda", "cuda:N", or several; see `core.device.find_devices`.
+
+    Attributes
+    ----------
+    device
+        The first of the devices; what is looked at before a run is marked there.
+    everywhere
+        The same network on each of them, this one first.
 
     Raises
     ------
@@ -40,9 +50,11 @@ class MarkingNetwork:
     """
 
     def __init__(self, model: Model, device: str = "auto") -> None:
+        devices = find_devices(device)
         self.model = model
         self.method = method_of(model.card)
-        self.device = find_device(device)
+        self.device = devices[0]
+        self.everywhere = (self, *(MarkingNetwork(model, str(each)) for each in devices[1:]))
         self.dtype = self.method.precision(self.device)
         fused = _fuse(model.generator)
         self._bytes = _in_bytes(fused) if self.device.type == "cpu" and self.dtype is not torch.float32 else None
@@ -56,7 +68,18 @@ class MarkingNetwork:
         if self._bytes is not None:
             return mark(self._bytes, batch, self.device)
         with named_loss(self.device):
-            return mark(self._generator, batch, self.device, self.dtype)
+            return mark(self._generator, batch, self.device, self.dtype, self._multiple)
+
+    @property
+    def _multiple(self) -> int:
+        """Sides of what the network sees are multiples of this; on a GPU few shapes are better than many."""
+        stride = int(self.model.generator.stride)  # type: ignore[arg-type]
+        return stride if self.device.type == "cpu" else math.lcm(stride, GPU_MULTIPLE)
+
+    def padded_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Size to which a picture of (h, w) pixels is continued before it is marked."""
+        height, width = (side + -side % self._multiple for side in shape)
+        return height, width
 
 
 def _in_bytes(fused: nn.Module) -> EightBitUNet | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from relion_ganpick.evidence.record import Evidence
 from relion_ganpick.evidence.view import View, view_of
 from relion_ganpick.model.weights import Model, load_model
 from relion_ganpick.picking.network import MarkingNetwork
+
+if TYPE_CHECKING:
+    from relion_ganpick.picking.seen import Marks
 
 Image = NDArray[np.float32]
 LEAST_IMAGE = 0.04  # share of the image area where there must be an image
@@ -87,6 +90,8 @@ class Picker:
         What is known of the set that is picked (`with_evidence`); None where each micrograph is a set of its own.
     asked_threshold
         The threshold that was given, if one was.
+    marks
+        What this picker has marked already of the run that it is for; None if nothing.
 
     Raises
     ------
@@ -108,6 +113,7 @@ class Picker:
         self.settings = replace(settings, threshold=threshold, localization=localization)
         self.threshold, self.asked_threshold = threshold, settings.threshold
         self.evidence: Evidence | None = None
+        self.marks: Marks | None = None
 
     def with_settings(self: AnyPicker, settings: PickSettings) -> AnyPicker:
         """Make a picker of the same kind with the same network and other settings."""
@@ -174,9 +180,7 @@ class Picker:
 
     def prepare(self, micrograph: Micrograph) -> Prepared:
         """Bring a micrograph to the working scale; needs no device and may run in any thread."""
-        pixels, pixel_size = micrograph.pixels, micrograph.pixel_size
-        if pixel_size is None or not pixel_size > 0:
-            raise GanpickError(f"{micrograph.name}: its pixel size is not known: give `angpix`")
+        pixels, pixel_size = micrograph.pixels, checked_pixel_size(micrograph)
         diameter_px = self.settings.diameter / pixel_size
         shape = (pixels.shape[0], pixels.shape[1])
         what = f"a diameter of {self.settings.diameter:g} A ({diameter_px:.0f} pixels of {pixel_size:g} A)"
@@ -246,6 +250,19 @@ class Picker:
     def _min_distance_px(self, prepared: Prepared) -> float:
         """Smallest distance between two picks in pixels of the working scale."""
         return self.settings.min_distance_angstrom / prepared.pixel_size / max(prepared.scale.factors)
+
+
+def checked_pixel_size(micrograph: Micrograph) -> float:
+    """Give Angstrom per pixel of a micrograph.
+
+    Raises
+    ------
+    GanpickError
+        If they are not known.
+    """
+    if micrograph.pixel_size is None or not micrograph.pixel_size > 0:
+        raise GanpickError(f"{micrograph.name}: its pixel size is not known: give `angpix`")
+    return micrograph.pixel_size
 
 
 def _allowed(prepared: Prepared, settings: PickSettings) -> tuple[float, float, float, float]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from relion_ganpick.core.blank import Mask
 from relion_ganpick.core.faults import hits_all
 from relion_ganpick.core.micrograph import read_micrograph
 from relion_ganpick.evidence.record import EVIDENCE_FILE, Evidence, read_evidence, write_evidence
-from relion_ganpick.evidence.view import View
+from relion_ganpick.evidence.view import View, view_of
 from relion_ganpick.picking.picker import AnyPicker, Picker, Prepared
+from relion_ganpick.picking.seen import Marks, Seen, status_of
 from relion_ganpick.picking.stream import Task
 from relion_ganpick.version import __version__
 
@@ -74,17 +71,20 @@ def with_set_evidence(
         return picker
     facts = facts_of(picker, pixel_size)
     evidence = read_evidence(path, facts) if path is not None and reuse else None
+    marks = None
     if evidence is not None:
         log.info(f"evidence of {len(evidence.halves)} micrographs, as found before (delete {path} to look again)")
     else:
-        looked_at = list(_looked_at(picker, islice(tasks, MOST_TRIED)))
+        looked_at, marks = _looked_at(picker, islice(tasks, MOST_TRIED))
         if not looked_at:
             return picker
-        evidence = picker.gather([each.restored() for each in looked_at])
+        evidence = picker.gather(looked_at)
         if path is not None:
             write_evidence(path, evidence, facts)
     _tell(evidence, picker.asked_threshold)
-    return picker.with_evidence(evidence)
+    knowing = picker.with_evidence(evidence)
+    knowing.marks = marks
+    return knowing
 
 
 def facts_of(picker: Picker, pixel_size: float | None) -> dict[str, Any]:
@@ -114,32 +114,23 @@ def _tell(evidence: Evidence, asked: float | None) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Small:
-    """A micrograph that is looked at, in half precision until all are there."""
-
-    prepared: Prepared
-    layers: np.ndarray[Any, np.dtype[np.float16]]
-    closed: Mask | None
-
-    def restored(self) -> tuple[Prepared, View]:
-        picture, marker, smooth, contamination = self.layers.astype(np.float32)
-        return replace(self.prepared, picture=picture), View(picture, marker, smooth, contamination, self.closed)
-
-
-def _looked_at(picker: Picker, tasks: Iterable[Task]) -> Iterator[_Small]:
+def _looked_at(picker: Picker, tasks: Iterable[Task]) -> tuple[list[tuple[Prepared, View]], Marks]:
     """Mark the first 24 micrographs that can be used; picking has a line for each that cannot."""
-    n_used = 0
+    found: list[tuple[Prepared, View]] = []
+    marks = Marks()
     for task in tasks:
-        if n_used == MOST_LOOKED_AT:
-            return
+        status = status_of(task.path)
         try:
-            prepared = picker.prepare(read_micrograph(task.path, task.pixel_size))
-            view = picker.view(prepared)
+            micrograph = read_micrograph(task.path, task.pixel_size)
+            prepared = picker.prepare(micrograph)
+            marked = picker.mark(prepared.picture)
+            found.append((prepared, view_of(prepared.picture, marked, prepared.blank)))
         except Exception as error:
             if hits_all(error):
                 raise
             continue
-        n_used += 1
-        layers = np.stack([view.picture, view.marker, view.smooth, view.contamination]).astype(np.float16)
-        yield _Small(replace(prepared, picture=np.empty((0, 0), np.float32)), layers, view.closed)
+        if status is not None:
+            marks.keep(task.path, Seen(prepared, marked, micrograph.header_pixel_size, status))
+        if len(found) == MOST_LOOKED_AT:
+            break
+    return found, marks

@@ -5,6 +5,8 @@ little smaller than the network is used to, as its pixels then hold more signal.
 assumed diameters around the one given. The figures of merit above the threshold add up to the number of right picks that
 the model expects. The assumed diameter that one comes to by climbing to greater sums is what brings all micrographs to the
 working scale. The diameter that was given stays what distances, margins and circles follow.
+
+Only diameters within two steps of the way are tried, and of a large micrograph its middle, which holds particles enough.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,11 +26,14 @@ from numpy.typing import NDArray
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.faults import hits_all
 from relion_ganpick.core.files import write_atomic
+from relion_ganpick.core.frame import find_image_area
 from relion_ganpick.core.micrograph import Micrograph, read_micrograph
 from relion_ganpick.picking.auto_diameter import MOST_LOOKED_AT, MOST_TRIED
+from relion_ganpick.picking.coarser import halved, is_ample, middle
 from relion_ganpick.picking.diameter_record import WORKING_DIAMETER_FILE
-from relion_ganpick.picking.picker import AnyPicker, Picker
+from relion_ganpick.picking.picker import AnyPicker, Picker, checked_pixel_size
 from relion_ganpick.picking.stream import Task
+from relion_ganpick.picking.threads import one_thread_each
 
 log = logging.getLogger(__name__)
 Values = NDArray[np.float64]
@@ -38,6 +44,7 @@ STRIDE = 2
 LEAST_GAIN = 0.02
 FEWEST_EXPECTED, ENOUGH_EXPECTED = 20.0, 600.0
 FEWEST_MICROGRAPHS = 3
+MOST_DIAMETERS = 28.0  # of a micrograph's side that are looked at
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ def assumed_factors() -> Values:
     return np.asarray(np.exp(np.linspace(-WIDEST, WIDEST, 2 * HALF + 1)))
 
 
-def tuned(picker: AnyPicker, micrographs: Iterable[Micrograph]) -> AnyPicker:
+def tuned(picker: AnyPicker, micrographs: Iterable[Micrograph], threads: int = 1) -> AnyPicker:
     """Make a picker that assumes the diameter at which it expects to find most particles.
 
     Parameters
@@ -83,9 +90,9 @@ def tuned(picker: AnyPicker, micrographs: Iterable[Micrograph]) -> AnyPicker:
     if not picker.method.follows_size or picker.settings.working_diameter is not None:
         return picker
     assumed = picker.settings.diameter * assumed_factors()
-    found = ((each.name, expected_particles(picker, each, assumed)) for each in micrographs)
-    _, expected = _until_enough(found)
-    return picker.at(choose(assumed, np.stack(expected)).angstrom) if expected else picker
+    looked_at = ((each.name, small_part(picker, each)) for each in micrographs)
+    _, expected = _climbed(picker, looked_at, assumed, threads)
+    return picker.at(choose(assumed, expected).angstrom) if len(expected) else picker
 
 
 def with_working_diameter(
@@ -94,6 +101,7 @@ def with_working_diameter(
     folder: Path | None = None,
     reuse: bool = True,
     pixel_size: float | None = None,
+    threads: int = 1,
 ) -> AnyPicker:
     """Make a picker as `tuned` does, for the micrographs of a run.
 
@@ -111,6 +119,8 @@ def with_working_diameter(
         if not, it is deleted.
     pixel_size
         Angstrom per pixel of the run's first micrograph, if it is known beforehand.
+    threads
+        Diameters that are tried at a time.
 
     Raises
     ------
@@ -134,15 +144,15 @@ def with_working_diameter(
         log.info(f"working diameter {before:g} A, as chosen before (delete {path} to choose it again)")
         return picker.at(before)
     assumed = settings.diameter * assumed_factors()
-    names, expected = _until_enough(_looked_at(picker, islice(tasks, MOST_TRIED), assumed))
+    names, expected = _climbed(picker, _looked_at(picker, islice(tasks, MOST_TRIED)), assumed, threads)
     if not names:
         return picker
-    chosen = choose(assumed, np.stack(expected))
+    chosen = choose(assumed, expected)
     if path is not None and max(chosen.expected) >= FEWEST_EXPECTED:
         content = facts | {
             "angstrom": chosen.angstrom,
             "assumed": np.round(chosen.assumed, 1).tolist(),
-            "expected": np.round(chosen.expected, 1).tolist(),
+            "expected": [None if np.isnan(each).all() else round(float(each.sum()), 1) for each in expected.T],
             "micrographs": names,
         }
         write_atomic(path, json.dumps(content, indent=1) + "\n")
@@ -167,17 +177,10 @@ def choose(assumed: Values, expected: Values) -> WorkingDiameter:
     assumed
         (n,) diameters in Angstrom, rising, n odd.
     expected
-        (micrographs, n) expected right picks; NaN where a diameter could not be assumed.
+        (micrographs, n) expected right picks; NaN where a diameter could not be assumed, or was not tried.
     """
-    total = np.nan_to_num(expected).sum(axis=0)
-    total[np.isnan(expected).any(axis=0)] = 0.0
-    best = given = len(assumed) // 2
-    while True:
-        first = max(best - STRIDE, 0)
-        next_best = first + int(total[first : best + STRIDE + 1].argmax())
-        if total[next_best] <= total[best]:
-            break
-        best = next_best
+    total, given = _totals(expected), len(assumed) // 2
+    best = _summit(total)
     if total[best] < FEWEST_EXPECTED or total[best] <= (1 + LEAST_GAIN) * total[given]:
         best = given
     angstrom = float(assumed[best]) if best == given else float(np.round(assumed[best], 1))
@@ -208,24 +211,103 @@ def expected_particles(picker: Picker, micrograph: Micrograph, assumed: Values) 
     return found
 
 
-def _until_enough(found: Iterable[tuple[str, Values]]) -> tuple[list[str], list[Values]]:
-    """Take names and expected particles of micrographs, one after the other, until those looked at can decide."""
+def small_part(picker: Picker, micrograph: Micrograph) -> Micrograph:
+    """Take of a large micrograph its middle, and of a finely sampled one every other pixel, averaged.
+
+    Raises
+    ------
+    GanpickError
+        If the micrograph cannot be used at the diameter that was given.
+    """
+    pixel_size = checked_pixel_size(micrograph)
+    area = find_image_area(micrograph.pixels)
+    image = micrograph.pixels[area.top : area.bottom, area.left : area.right]
+    image = middle(image, int(MOST_DIAMETERS * picker.settings.diameter / pixel_size))
+    smallest = picker.settings.diameter * assumed_factors()[0]
+    while is_ample(smallest / pixel_size):
+        image, pixel_size = halved(image), 2 * pixel_size
+    if image.shape == micrograph.pixels.shape:
+        return replace(micrograph, pixel_size=pixel_size)
+    return Micrograph(np.ascontiguousarray(image), pixel_size, micrograph.name)
+
+
+def _climbed(
+    picker: Picker, looked_at: Iterable[tuple[str, Micrograph]], assumed: Values, threads: int
+) -> tuple[list[str], Values]:
+    """Take micrographs until those looked at can decide, and try diameters until the way to the top is known.
+
+    Returns
+    -------
+    Names, and (micrographs, n) expected particles; NaN where they were not tried.
+    """
     names: list[str] = []
-    expected: list[Values] = []
-    for name, values in found:
-        names.append(name)
-        expected.append(values)
-        most = float(np.nan_to_num(np.stack(expected)).sum(axis=0).max())
-        if len(names) >= MOST_LOOKED_AT or (len(names) >= FEWEST_MICROGRAPHS and most >= ENOUGH_EXPECTED):
-            break
-    return names, expected
+    parts: list[Micrograph] = []
+    rows: list[Values] = []
+    given = len(assumed) // 2
+    first = range(given - STRIDE, given + STRIDE + 1)
+    with ThreadPoolExecutor(threads, "diameter") as pool, one_thread_each(threads):
+
+        def tried(part: Micrograph, indices: Iterable[int]) -> Values:
+            return np.concatenate(list(pool.map(lambda index: _tried(picker, part, float(assumed[index])), indices)))
+
+        for name, part in looked_at:
+            row = np.full(len(assumed), np.nan)
+            try:
+                row[given] = expected_particles(picker, part, assumed[[given]])[0]
+            except Exception as error:  # picking has a line for it
+                if hits_all(error):
+                    raise
+                continue
+            others = [index for index in first if index != given]
+            row[others] = tried(part, others)
+            names.append(name)
+            parts.append(part)
+            rows.append(row)
+            most = float(np.nan_to_num(np.stack(rows)).sum(axis=0).max())
+            if len(names) >= MOST_LOOKED_AT or (len(names) >= FEWEST_MICROGRAPHS and most >= ENOUGH_EXPECTED):
+                break
+        known = set(first)
+        while rows:
+            best = _summit(_totals(np.stack(rows)))
+            ahead = sorted({k for k in range(best - STRIDE, best + STRIDE + 1) if 0 <= k < len(assumed)} - known)
+            if not ahead:
+                break
+            for part, row in zip(parts, rows, strict=True):
+                row[ahead] = tried(part, ahead)
+            known |= set(ahead)
+    return names, np.stack(rows) if rows else np.empty((0, len(assumed)))
 
 
-def _looked_at(picker: Picker, tasks: Iterable[Task], assumed: Values) -> Iterator[tuple[str, Values]]:
-    """Name and expected particles of the micrographs that can be used."""
+def _tried(picker: Picker, part: Micrograph, angstrom: float) -> Values:
+    try:
+        return expected_particles(picker, part, np.array([angstrom]))
+    except GanpickError:
+        return np.array([np.nan])
+
+
+def _totals(expected: Values) -> Values:
+    """Add up micrographs, (micrographs, n) -> (n,); 0 where a diameter was not tried on all of them."""
+    total = np.nan_to_num(expected).sum(axis=0)
+    total[np.isnan(expected).any(axis=0)] = 0.0
+    return np.asarray(total)
+
+
+def _summit(total: Values) -> int:
+    """Climb from the middle, two steps at a time at most, as long as there is more."""
+    best = len(total) // 2
+    while True:
+        first = max(best - STRIDE, 0)
+        next_best = first + int(total[first : best + STRIDE + 1].argmax())
+        if total[next_best] <= total[best]:
+            return best
+        best = next_best
+
+
+def _looked_at(picker: Picker, tasks: Iterable[Task]) -> Iterator[tuple[str, Micrograph]]:
+    """Name and small part of the micrographs that can be read."""
     for task in tasks:
         try:
-            yield task.name, expected_particles(picker, read_micrograph(task.path, task.pixel_size), assumed)
+            yield task.name, small_part(picker, read_micrograph(task.path, task.pixel_size))
         except Exception as error:  # picking has a line for it
             if hits_all(error):
                 raise

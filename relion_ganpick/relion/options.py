@@ -102,7 +102,7 @@ def parse(argv: Sequence[str], output: str, in_mics: str | None) -> JobOptions:
         for a missing diameter or input.
     """
     parser = make_parser()
-    namespace, rest = parser.parse_known_args(list(argv))
+    namespace, rest = parser.parse_known_args(_with_gpus_together(argv))
     if rest:
         if not rest[0].startswith("-"):
             raise GanpickError(f"unexpected word {rest[0]!r}: a value must not contain blanks")
@@ -121,6 +121,19 @@ def parse(argv: Sequence[str], output: str, in_mics: str | None) -> JobOptions:
         namespace.relion_version,
         tuple(notes),
     )
+
+
+def _with_gpus_together(argv: Sequence[str]) -> list[str]:
+    """Make one word of the numbers behind --gpu: RELION's users put blanks between them."""
+    words: list[str] = []
+    in_gpus = False
+    for word in argv:
+        in_gpus = word == "--gpu" or (in_gpus and word.isdigit())
+        if in_gpus and word != "--gpu" and words[-1] != "--gpu":
+            words[-1] += f" {word}"
+        else:
+            words.append(word)
+    return words
 
 
 def _fill_missing_values(namespace: argparse.Namespace) -> list[str]:

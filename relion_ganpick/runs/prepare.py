@@ -7,9 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from relion_ganpick.adaptation.options import FOLDER, AdaptOptions
@@ -17,6 +15,7 @@ from relion_ganpick.core.settings import PickSettings
 from relion_ganpick.picking.auto_diameter import preferred, resolve_diameter
 from relion_ganpick.picking.picker import AnyPicker
 from relion_ganpick.picking.set_evidence import evenly, with_set_evidence
+from relion_ganpick.picking.threads import bound_threads
 from relion_ganpick.picking.working_diameter import with_working_diameter
 from relion_ganpick.runs.request import RunRequest
 from relion_ganpick.runs.source import Source, one_by_one
@@ -47,12 +46,6 @@ def find_settings(request: RunRequest, source: Source, folder: Path | None = Non
     bound_threads(request.how.j)
     tasks = one_by_one(source, preferred(len(source)))
     return resolve_diameter(request.pick, tasks, request.how.device_name, folder, reuse, _first_pixel_size(source))
-
-
-def bound_threads(j: int) -> None:
-    """Let libraries take so many threads for one thing, in this whole process."""
-    torch.set_num_threads(j)
-    cv2.setNumThreads(j)
 
 
 def make_picker(
@@ -92,7 +85,7 @@ def make_picker(
         f"model {card.name} {card.sha256[:12]}, diameter {picker.settings.diameter:g} A"
     )
     tasks = one_by_one(source, preferred(len(source)))
-    picker = with_working_diameter(picker, tasks, folder, reuse, _first_pixel_size(source))
+    picker = with_working_diameter(picker, tasks, folder, reuse, _first_pixel_size(source), request.how.j)
     if request.adapt.adapt:
         assert folder is not None
         picker = _adapted(picker, request, source, folder / FOLDER)

@@ -14,7 +14,8 @@ from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.settings import PickRequest, PickSettings, RunSettings
 from relion_ganpick.picking.picker import Picker
 from relion_ganpick.picking.stream import Task
-from relion_ganpick.runs.prepare import bound_threads, make_picker
+from relion_ganpick.picking.threads import bound_threads
+from relion_ganpick.runs.prepare import make_picker
 from relion_ganpick.runs.request import RunRequest
 from relion_ganpick.runs.source import FileSource
 

@@ -25,10 +25,11 @@ from relion_ganpick.picking.auto_diameter import MOST_LOOKED_AT as FOR_DIAMETERS
 from relion_ganpick.picking.picker import Picker
 from relion_ganpick.picking.set_evidence import MOST_LOOKED_AT as FOR_EVIDENCE
 from relion_ganpick.picking.stream import Result, Task, stream
+from relion_ganpick.picking.threads import bound_threads
 from relion_ganpick.report.overlays import write_overlay
 from relion_ganpick.runs.arrivals import Arrivals
 from relion_ganpick.runs.kept_picker import read_picker, write_picker
-from relion_ganpick.runs.prepare import bound_threads, make_picker
+from relion_ganpick.runs.prepare import make_picker
 from relion_ganpick.runs.request import RunRequest
 from relion_ganpick.runs.source import FileSource, Missing
 from relion_ganpick.runs.waking import changes
