@@ -79,13 +79,14 @@ class Picks:
         best = self.sorted()
         if len(best) < 2 or min_distance <= 0:
             return best
-        keep = np.ones(len(best), bool)
-        for index, near_by in enumerate(cKDTree(best.xy).query_ball_point(best.xy, min_distance)):
-            if keep[index]:
-                worse = np.array([k for k in near_by if k > index], np.intp)
-                gap = np.hypot(best.x[worse] - best.x[index], best.y[worse] - best.y[index])
-                keep[worse[gap < min_distance]] = False
-        return best.where(keep)
+        pairs = cKDTree(best.xy).query_pairs(min_distance, output_type="ndarray")
+        gap = np.hypot(*(best.xy[pairs[:, 0]] - best.xy[pairs[:, 1]]).T)
+        pairs = pairs[gap < min_distance]
+        keep = bytearray(b"\1") * len(best)
+        for better, worse in pairs[np.argsort(pairs[:, 0], kind="stable")].tolist():  # a better one comes first
+            if keep[better]:
+                keep[worse] = 0
+        return best.where(np.frombuffer(keep, bool))
 
     def rounded(self) -> Picks:
         """Move to whole pixels, since RELION cuts fractions off."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from relion_ganpick.core.preprocess import PARTICLE_PX
+from relion_ganpick.core.windows import distances, sums_around
 from relion_ganpick.evidence.candidates import Spots
 from relion_ganpick.evidence.filter import SetFilter
 from relion_ganpick.evidence.view import View
@@ -19,7 +20,6 @@ Image = NDArray[np.float32]
 
 RINGS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 1.0, 1.25, 1.7)  # diameters
 DISC = 0.5  # diameters
-AT_ONCE = 2048
 CLOSE_BY = 2.0  # diameters
 LEAST_SEEDS = 2e-3  # per squared diameter
 
@@ -57,10 +57,7 @@ def describe_spots(view: View, spots: Spots, of_set: SetFilter, seed_density: fl
     out[:, 15] = np.sqrt(view.open_values(view.contamination).mean(dtype=float))
     out[:, 17] = _directedness(view.picture)[row, column]
     out[:, 18] = np.log((np.arange(len(spots)) + 0.5) / view.area)
-    close = cKDTree(np.stack([spots.x, spots.y], axis=1)).query_ball_point(
-        np.stack([spots.x, spots.y], axis=1), CLOSE_BY * PARTICLE_PX
-    )
-    out[:, 19] = [np.log(sum(spots.total[k] >= spots.total[i] - 1 for k in each)) for i, each in enumerate(close)]
+    out[:, 19] = np.log(_higher_close_by(spots))
     out[:, 20] = np.log(seed_density + LEAST_SEEDS)
     out[:, 21] = of_set.weights @ of_set.profile
     top = max(round(0.02 * view.area), 3)
@@ -69,32 +66,34 @@ def describe_spots(view: View, spots: Spots, of_set: SetFilter, seed_density: fl
     return out
 
 
+def _higher_close_by(spots: Spots) -> NDArray[np.float64]:
+    """Count the candidates within two diameters that are not lower by more than 1, each itself among them, (n,) float64."""
+    pairs = cKDTree(np.stack([spots.x, spots.y], axis=1)).query_pairs(CLOSE_BY * PARTICLE_PX, output_type="ndarray")
+    count = np.ones(len(spots))
+    for one, other in (pairs.T, pairs.T[::-1]):
+        count += np.bincount(one[spots.total[other] >= spots.total[one] - 1], minlength=len(spots))
+    return count
+
+
 def _fill_rings(out: NDArray[np.float32], view: View, row: NDArray[np.intp], column: NDArray[np.intp]) -> None:
     """Fill in what is added up around each candidate."""
     reach = int(np.ceil(RINGS[-1] * PARTICLE_PX))
-    steps = np.arange(-reach, reach + 1)
-    away = (np.hypot(steps[:, None], steps[None, :]) / PARTICLE_PX).ravel()
-    bounds = list(itertools.pairwise(RINGS))
-    rings = np.stack([(away >= inner) & (away < outer) for inner, outer in bounds]).astype(np.float32)
-    rings /= rings.sum(axis=1, keepdims=True)
-    disc = (away < DISC).astype(np.float32)
-    around = ((away >= DISC) & (away < RINGS[-1])).astype(np.float32)
-    for name, layer in (("picture", view.picture), ("marker", view.marker), ("contamination", view.contamination)):
-        wide = np.pad(layer, reach, "symmetric")
-        windows = np.lib.stride_tricks.sliding_window_view(wide, (len(steps), len(steps)))
-        for first in range(0, len(row), AT_ONCE):
-            part = slice(first, first + AT_ONCE)
-            flat = windows[row[part], column[part]].reshape(len(row[part]), -1)
-            if name == "picture":
-                out[part, 3:12] = flat @ rings.T
-                inside = flat @ (away < RINGS[-1]).astype(np.float32) / (away < RINGS[-1]).sum()
-                square = flat**2 @ (away < RINGS[-1]).astype(np.float32) / (away < RINGS[-1]).sum()
-                out[part, 16] = 0.5 * np.log(np.maximum(square - inside**2, 1e-4))
-            elif name == "marker":
-                out[part, 12] = np.log1p(flat @ disc)
-            else:
-                out[part, 13] = np.sqrt(flat @ disc / disc.sum())
-                out[part, 14] = np.sqrt(flat @ around / around.sum())
+    away = distances(reach) / PARTICLE_PX
+    rings = np.stack([(away >= inner) & (away < outer) for inner, outer in itertools.pairwise(RINGS)], axis=1)
+    inside = (away < RINGS[-1])[:, None]
+    means, square = sums_around(view.picture, reach, row, column, _shares(np.hstack([rings, inside])), _shares(inside))
+    out[:, 3:12] = means[:, :-1]
+    out[:, 16] = 0.5 * np.log(np.maximum(square[:, 0] - means[:, -1] ** 2, 1e-4))
+    near = int(np.ceil(DISC * PARTICLE_PX))
+    disc = (distances(near) / PARTICLE_PX < DISC)[:, None].astype(np.float32)
+    out[:, 12] = np.log1p(sums_around(view.marker, near, row, column, disc)[0][:, 0])
+    parts = np.stack([away < DISC, (away >= DISC) & (away < RINGS[-1])], axis=1)
+    out[:, 13:15] = np.sqrt(np.maximum(sums_around(view.contamination, reach, row, column, _shares(parts))[0], 0))
+
+
+def _shares(parts: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Weights that make means of parts of a window, (pixels, n) bool -> float32."""
+    return np.asarray(parts / parts.sum(axis=0), dtype=np.float32)
 
 
 def _directedness(picture: Image) -> Image:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from relion_ganpick.core.blank import Mask
 from relion_ganpick.core.localize import FLOOR, peaks
 from relion_ganpick.core.preprocess import PARTICLE_PX
+from relion_ganpick.core.windows import sums_around
 from relion_ganpick.evidence.view import View
 
 Image = NDArray[np.float32]
@@ -89,11 +90,7 @@ def bounded(picture: Image) -> Image:
 
 def ring_means(picture: Image, columns: NDArray[np.intp], rows: NDArray[np.intp]) -> Values:
     """Mean of a picture in rings around places inside it, (n,) and (n,) int -> (n, 15) float64."""
-    if not len(rows):
-        return np.empty((0, N_RINGS))
-    wide = np.pad(picture, REACH, "symmetric")
-    windows = np.lib.stride_tricks.sliding_window_view(wide, (2 * REACH + 1, 2 * REACH + 1))[rows, columns]
-    return np.asarray(windows.reshape(len(rows), -1) @ MEANS, dtype=np.float64)
+    return np.asarray(sums_around(picture, REACH, rows, columns, MEANS)[0], dtype=np.float64)
 
 
 def lesson_of(view: View, inside: NDArray[np.bool_] | None = None) -> Lesson:

@@ -10,12 +10,12 @@ from scipy.special import logit
 
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import PARTICLE_PX
+from relion_ganpick.core.windows import distances, sums_around
 
 Image = NDArray[np.float32]
 
 RINGS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 1.0, 1.25, 1.7)
 N_FEATURES = len(RINGS) - 1 + 4
-AT_ONCE = 2048
 LEAST = 1e-3
 
 
@@ -41,24 +41,16 @@ def features_of(picks: Picks, picture: Image, marked: Image) -> NDArray[np.float
     contamination = marked[1] if len(marked) > 1 else np.zeros_like(marker)
     odds = logit(np.clip(picks.score, LEAST, 1 - LEAST))
     reach = int(np.ceil(RINGS[-1] * PARTICLE_PX))
-    steps = np.arange(-reach, reach + 1)
-    away = np.hypot(steps[:, None], steps[None, :]) / PARTICLE_PX
-    rings = [np.nonzero((away >= inner) & (away < outer)) for inner, outer in itertools.pairwise(RINGS)]
-    disc = np.nonzero(away < RINGS[4])
     row = np.clip(np.rint(picks.y).astype(int), 0, picture.shape[0] - 1)
     column = np.clip(np.rint(picks.x).astype(int), 0, picture.shape[1] - 1)
-    wide = [np.pad(layer, reach, "symmetric") for layer in (picture, marker, contamination)]
-
-    def mean(layer: Image, where: tuple[NDArray[np.intp], ...], part: slice) -> NDArray[np.float64]:
-        return np.asarray(layer[row[part, None] + where[0], column[part, None] + where[1]].mean(axis=1, dtype=float))
-
+    away = distances(reach) / PARTICLE_PX
+    rings = np.stack([(away >= inner) & (away < outer) for inner, outer in itertools.pairwise(RINGS)], axis=1)
+    near = int(np.ceil(RINGS[4] * PARTICLE_PX))
+    disc = (distances(near) / PARTICLE_PX < RINGS[4])[:, None].astype(np.float32)
     out = np.empty((len(picks), N_FEATURES), np.float32)
-    for first in range(0, len(picks), AT_ONCE):
-        part = slice(first, first + AT_ONCE)
-        out[part, 0] = odds[part]
-        for k, ring in enumerate(rings, 1):
-            out[part, k] = mean(wide[0], ring, part)
-        out[part, -3] = np.log(1 + len(disc[0]) * mean(wide[1], disc, part))
-        out[part, -2] = np.sqrt(mean(wide[2], disc, part))
-        out[part, -1] = np.sqrt(contamination.mean(dtype=float))
+    out[:, 0] = odds
+    out[:, 1:-3] = sums_around(picture, reach, row, column, (rings / rings.sum(axis=0)).astype(np.float32))[0]
+    out[:, -3] = np.log1p(sums_around(marker, near, row, column, disc)[0][:, 0])
+    out[:, -2] = np.sqrt(np.maximum(sums_around(contamination, near, row, column, disc / disc.sum())[0][:, 0], 0))
+    out[:, -1] = np.sqrt(contamination.mean(dtype=float))
     return out

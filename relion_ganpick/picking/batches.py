@@ -93,7 +93,7 @@ class Devices:
                 self._threads.append(thread)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *reason: object) -> None:
         while not self._waiting.empty():
             self._waiting.get_nowait()
         for _ in range(len(self._threads)):
