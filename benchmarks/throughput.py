@@ -32,7 +32,7 @@ from measure import Cost, machine
 from programs import LoG, Program, Topaz, topaz_executable
 from stage import stage
 
-from relion_ganpick.core.settings import PickSettings
+from relion_ganpick.core.settings import PickSettings, RunSettings
 from relion_ganpick.formats.pick_files import write_picks
 from relion_ganpick.picking.picker import Picker
 from relion_ganpick.picking.stream import Task, stream
@@ -88,6 +88,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=4096, help="side of the micrographs in pixels (default: 4096)")
     parser.add_argument("--j", type=int, default=2, help="threads (default: 2)")
     parser.add_argument("--device", default="cpu", help="where our networks run (default: cpu, as the others)")
+    parser.add_argument("--gpu", help="numbers of GPUs, as for our job: 0, 0:1 or all; in place of --device")
     parser.add_argument("--programs", nargs="+", choices=PROGRAMS, default=PROGRAMS, help="which of them (default: all)")
     parser.add_argument("--topaz", type=Path, help="Topaz's executable (default: that of `make topaz`)")
     parser.add_argument("--topaz_most", type=int, default=12, help="most micrographs that Topaz gets (default: 12)")
@@ -95,6 +96,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     parser.add_argument("--folder", type=Path, help="where to put the files (default: a temporary folder)")
     args = parser.parse_args()
+    if args.gpu is not None:
+        args.device = RunSettings(gpu=args.gpu).device_name
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         paths = make_files(Path(folder), max(args.n), args.side)
         print(f"{machine()}, torch {torch.__version__}, {args.side} x {args.side} pixels, --j {args.j}")
