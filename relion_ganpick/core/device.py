@@ -11,7 +11,6 @@ from relion_ganpick.core.errors import DeviceError
 from relion_ganpick.core.workers import EVERY_GPU
 
 
-
 def find_device(name: str) -> torch.device:
     """Find a device by name.
 
