@@ -14,8 +14,8 @@ from relion_ganpick.core.errors import DeviceError
 from relion_ganpick.core.settings import RunSettings
 from relion_ganpick.picking.picker import Picker
 from relion_ganpick.picking.stream import Result, Task
+from relion_ganpick.picking.threads import bound_threads
 from relion_ganpick.runs.kept_picker import read_picker
-from relion_ganpick.runs.prepare import bound_threads
 from relion_ganpick.runs.repeated import Repeated
 from relion_ganpick.runs.results import Door, Results
 from relion_ganpick.runs.run import Run
