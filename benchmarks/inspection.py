@@ -23,8 +23,8 @@ import numpy as np
 
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.formats.pick_files import cut_digest, write_picks
-from relion_ganpick.inspect.job import Facts, write_facts
-from relion_ganpick.inspect.report import write_report
+from relion_ganpick.inspect.job import Facts, find_job, write_facts
+from relion_ganpick.inspect.report import write_reports
 
 N_DIFFERENT, N_DIFFERENT_SCORES = 8, 400
 SIDE, PIXEL_SIZE, DIAMETER, THRESHOLD = 4096, 1.0, 180.0, 0.5
@@ -37,17 +37,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--micrographs", type=int, default=10000)
     parser.add_argument("--picks", type=int, default=500)
+    parser.add_argument("--only_report", action="store_true", help="no browser: only what a job writes at its end")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = make_job(Path(scratch), options.micrographs, options.picks)
         print(f"{options.micrographs} micrographs of {SIDE} x {SIDE}, {options.picks} picks each")
         print(f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
-        for what in ("first", "second"):
+        for what in () if options.only_report else ("first", "second"):
             with Browser(Path(scratch) / f"profile-{what}") as driver:
                 print(f"{what} start: ", measure(driver, folder))
-        begin = time.perf_counter()
-        path = write_report(folder)
-        print(f"report.html: {path.stat().st_size / 1e6:.1f} MB in {time.perf_counter() - begin:.1f} s")
+        begin, used = time.perf_counter(), time.process_time()
+        for path in write_reports(find_job(folder)):
+            print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB")
+        print(f"both: {time.perf_counter() - begin:.1f} s, of the processor {time.process_time() - used:.1f} s")
 
 
 def make_job(project: Path, n: int, n_picks: int) -> Path:

@@ -15,7 +15,7 @@ from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.formats.pick_files import write_picks
 from relion_ganpick.inspect import report as report_module
-from relion_ganpick.inspect.job import Facts, find_job, short_names
+from relion_ganpick.inspect.job import Facts, find_job, short_names, write_facts
 from relion_ganpick.inspect.logfile import write_logfile
 from relion_ganpick.inspect.material import gather
 from relion_ganpick.inspect.payload import job_payload, odd_ones, states
@@ -186,3 +186,19 @@ def test_logfile_of_micrographs_that_cannot_be_read_has_the_numbers(job_folder: 
     material = gather(find_job(job_folder))
     assert len(material.problems) == N
     assert len(re.findall(rb"/Type /Page\b", write_logfile(material).read_bytes())) == 2
+
+
+def test_page_begins_with_the_share_that_the_job_was_run_with(job_folder: Path) -> None:
+    """Where a share is kept, the threshold cannot be found from the picks, so both are taken down."""
+    write_facts(job_folder, Facts(diameter=DIAMETER, threshold=0.25, best=0.7))
+    job = find_job(job_folder)
+    payload = job_payload(job, read_scores(job), served=True)
+    assert (payload["threshold"], payload["best"]) == (0.25, 0.7)
+
+
+def test_files_that_have_not_changed_are_not_read_again(job_folder: Path) -> None:
+    job = find_job(job_folder)
+    first = read_scores(job)
+    assert read_scores(job, last=first) is first
+    write_picks(job.coordinates[2], particles(2)[1].above(0.9), "2" * 16)
+    assert read_scores(job, last=first).n_file[2] == len(particles(2)[1].above(0.9))
