@@ -169,8 +169,11 @@ ganpick.connect = function () {
   const source = ganpick.model("picks");
   source.change.connect(ganpick.drawn);
   source.properties.data.change.connect(ganpick.drawn);
-  const {inner_width, inner_height} = ganpick.model("picture").properties;
-  for (const side of [inner_width, inner_height]) side.change.connect(() => setTimeout(ganpick.fit_again));
+  let settled = null; // Bokeh lays its plots out anew a little after the window has changed
+  window.addEventListener("resize", () => {
+    clearTimeout(settled);
+    settled = setTimeout(ganpick.fit_again, 400);
+  });
   const moved = (event) => {
     if (event.type === "wheel" || (event.buttons && !ganpick.editing_on)) ganpick.zoomed = true;
   };
