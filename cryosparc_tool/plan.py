@@ -92,6 +92,8 @@ class Plan:
         adapt = AdaptOptions(**adapting)
         if adapt.adapt and settings.coordinates:
             raise GanpickError("`adapt` and `coordinates` cannot be given together: coordinates are pushed without a model")
+        if adapt.approved is not None and settings.coordinates:
+            raise GanpickError("`approved` and `coordinates` cannot be given together: coordinates are pushed without a model")
         pick = PickRequest(**values)
         if adapt.adapt:
             _check_adaptable(pick)

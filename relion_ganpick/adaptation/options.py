@@ -14,7 +14,7 @@ from relion_ganpick.core.options import check_kinds, option
 
 MOST_LEARNED_FROM = 24
 FEWEST_MICROGRAPHS = 2
-FOLDER = "adapted"
+FOLDER, APPROVED_FOLDER = "adapted", "approved"
 RECORD = "decision.json"
 
 ADAPTED, ORIGINAL, IMPOSSIBLE = "adapted", "original", "impossible"
@@ -32,6 +32,8 @@ class AdaptOptions:
         Most micrographs to adapt to; they are spread over the job's.
     adapt_rounds, adapt_steps
         Lessons, and updates in each; None takes the defaults of `adaptation.fine_tune.AdaptSettings`.
+    approved
+        File of particles that the user has kept, to learn from; None for none.
     """
 
     adapt: bool = option(
@@ -49,6 +51,13 @@ class AdaptOptions:
     )
     adapt_rounds: int | None = option(None, "Adapt: rounds", "for adapt: rounds of learning (default: 1)", int)
     adapt_steps: int | None = option(None, "Adapt: steps", "for adapt: steps in each round (default: 500)", int)
+    approved: str | None = option(
+        None,
+        "Approved particles",
+        "learn from particles that you have kept: particles.star of a Select job, CryoSPARC's particles, or picks of any program",
+        str,
+        "main",
+    )
 
     def __post_init__(self) -> None:
         """Check the values."""

@@ -115,15 +115,25 @@ def lesson_of(view: View, inside: NDArray[np.bool_] | None = None) -> Lesson:
         there = inside[place_rows, place_columns]
         place_rows, place_columns = place_rows[there], place_columns[there]
     columns, rows = columns[keep], rows[keep]
-    if len(place_rows) > MOST_PLACES:
-        chosen = np.linspace(0, len(place_rows) - 1, MOST_PLACES).astype(int)
-        place_rows, place_columns = place_rows[chosen], place_columns[chosen]
     picture = bounded(view.picture)
-    return Lesson(
-        ring_means(picture, columns, rows),
-        view.height[rows, columns].astype(float),
-        ring_means(picture, place_columns, place_rows),
-    )
+    places = _places_at(picture, place_columns, place_rows)
+    return Lesson(ring_means(picture, columns, rows), view.height[rows, columns].astype(float), places)
+
+
+def lesson_at(picture: Image, columns: NDArray[np.intp], rows: NDArray[np.intp]) -> Lesson:
+    """Collect known seeds, and places of a picture, (h, w) float32; all seeds are of one height."""
+    grid = np.mgrid[GRID_PX // 2 : picture.shape[0] : GRID_PX, GRID_PX // 2 : picture.shape[1] : GRID_PX]
+    place_rows, place_columns = grid.reshape(2, -1)
+    cut = bounded(picture)
+    return Lesson(ring_means(cut, columns, rows), np.ones(len(rows)), _places_at(cut, place_columns, place_rows))
+
+
+def _places_at(picture: Image, columns: NDArray[np.intp], rows: NDArray[np.intp]) -> Values:
+    """Ring means of at most 2000 places, evenly chosen."""
+    if len(rows) > MOST_PLACES:
+        chosen = np.linspace(0, len(rows) - 1, MOST_PLACES).astype(int)
+        rows, columns = rows[chosen], columns[chosen]
+    return ring_means(picture, columns, rows)
 
 
 def learn(lessons: Sequence[Lesson]) -> SetFilter:
@@ -143,7 +153,11 @@ def learn(lessons: Sequence[Lesson]) -> SetFilter:
     keep = _typical(seeds)
     seeds, heights = seeds[keep], heights[keep]
     n_taken = max(round(BEST * len(seeds)), FEWEST_TAKEN)
-    seeds = seeds[np.argsort(-heights, kind="stable")[:n_taken]]
+    return filter_of(seeds[np.argsort(-heights, kind="stable")[:n_taken]], places)
+
+
+def filter_of(seeds: Values, places: Values) -> SetFilter:
+    """Make the filter that tells seeds from places, (n, 15) and (m, 15) ring means; with fewer than eight seeds it is a disc."""
     background = places.mean(axis=0)
     spread = np.cov(places.T)
     if len(seeds) < FEWEST:

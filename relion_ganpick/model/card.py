@@ -44,6 +44,8 @@ class Card:
         judged alone.
     judge_curve
         Knots of the map from the judge's probability to the figure of merit.
+    approved
+        Size of the correction that was learned from particles a user has kept (`model.approved`); empty where there is none.
     strict
         Figure of merit of the judge that a cut never exceeds.
     reliability
@@ -70,6 +72,7 @@ class Card:
     rescorer: dict[str, int] = field(default_factory=dict)
     judge: dict[str, int] = field(default_factory=dict)
     judge_curve: dict[str, list[float]] = field(default_factory=dict)
+    approved: dict[str, int] = field(default_factory=dict)
     strict: float = 0.5
     reliability: list[list[float]] = field(default_factory=list)
     sha256: str = ""

@@ -20,6 +20,7 @@ from relion_ganpick.core.calibration import calibrated
 from relion_ganpick.core.errors import ModelError
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import PARTICLE_PX
+from relion_ganpick.model.approved import Correction
 from relion_ganpick.model.card import Card, card_of
 from relion_ganpick.model.judge import SetJudge
 from relion_ganpick.model.networks import UNetGenerator
@@ -32,17 +33,18 @@ Image = NDArray[np.float32]
 
 SHIPPED = Path(__file__).parent / "weights"
 KINDS = {"unet": UNetGenerator, "paper": PaperGenerator}
-RESCORER, JUDGE = "rescorer.", "judge."
+RESCORER, JUDGE, APPROVED = "rescorer.", "judge.", "approved."
 
 
 @dataclass(frozen=True)
 class Model:
-    """A generator in evaluation mode, with its card and, where it has them, its rescorer and its judge of sets."""
+    """A generator in evaluation mode with its card; maybe rescorer, judge of sets, and what a user's particles taught."""
 
     generator: nn.Module = field(repr=False)
     card: Card
     rescorer: Rescorer | None = field(default=None, repr=False)
     judge: SetJudge | None = field(default=None, repr=False)
+    approved: Correction | None = field(default=None, repr=False)
 
     def rescored(self, picks: Picks, picture: Image, marked: Image, with_image: float = 1.0) -> Picks:
         """Give the candidates of one micrograph their figures of merit.
@@ -66,7 +68,7 @@ class Model:
         """Make the same model with figures of merit by the marks' heights; one whose card has none stays as it is."""
         if not self.card.heights:
             return self
-        return replace(self, card=replace(self.card, calibration=self.card.heights), rescorer=None, judge=None)
+        return replace(self, card=replace(self.card, calibration=self.card.heights), rescorer=None, judge=None, approved=None)
 
 
 def save_model(model: Model, folder: Path) -> Path:
@@ -81,6 +83,7 @@ def save_model(model: Model, folder: Path) -> Path:
     sizes = {
         "rescorer": {} if model.rescorer is None else model.rescorer.size,
         "judge": {} if model.judge is None else model.judge.size,
+        "approved": {} if model.approved is None else model.approved.size,
     }
     filled = Card(**{**asdict(card), **sizes, "sha256": hashlib.sha256(data).hexdigest(), "code_version": __version__})
     path = folder / f"{card.name}.safetensors"
@@ -184,27 +187,28 @@ def load_model(name: str = "default") -> Model:
         generator = build_generator(card.network)
         rescorer = Rescorer(**card.rescorer) if card.rescorer else None
         judge = SetJudge(**card.judge) if card.judge else None
-        _fill(generator, {RESCORER: rescorer, JUDGE: judge}, load_tensors(data))
+        approved = Correction(**card.approved) if card.approved else None
+        _fill(generator, {RESCORER: rescorer, JUDGE: judge, APPROVED: approved}, load_tensors(data))
     except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise ModelError(
             f"{path}: the weights do not fit their card, or were written by another version ({card.code_version}; this is "
             f"{__version__}): train or adapt again, or reinstall the package ({str(error)[:200]})"
         ) from error
-    for part in (generator, rescorer, judge):
+    for part in (generator, rescorer, judge, approved):
         if part is not None:
             part.eval().requires_grad_(False)
-    return Model(generator, card, rescorer, judge)
+    return Model(generator, card, rescorer, judge, approved)
 
 
 def _type_on_disk(name: str, value: Tensor) -> torch.dtype:
-    """Half precision for a generator's numbers; a rescorer's and a judge's are few, and their thresholds fine."""
-    return torch.float16 if value.dtype.is_floating_point and not name.startswith((RESCORER, JUDGE)) else value.dtype
+    """Half precision for a generator's numbers; those of the other parts are few, and their thresholds fine."""
+    return torch.float16 if value.dtype.is_floating_point and not name.startswith((RESCORER, JUDGE, APPROVED)) else value.dtype
 
 
 def _state(model: Model) -> dict[str, Tensor]:
-    """List all tensors of a model, the rescorer's and the judge's with their prefixes."""
+    """List all tensors of a model, those of its other parts with their prefixes."""
     tensors: dict[str, Tensor] = dict(model.generator.state_dict())
-    for prefix, part in ((RESCORER, model.rescorer), (JUDGE, model.judge)):
+    for prefix, part in ((RESCORER, model.rescorer), (JUDGE, model.judge), (APPROVED, model.approved)):
         if part is not None:
             tensors |= part.state_dict(prefix=prefix)
     return tensors

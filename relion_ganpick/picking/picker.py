@@ -18,6 +18,7 @@ from relion_ganpick.core.micrograph import Micrograph
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.scale import Scale
 from relion_ganpick.core.settings import PickSettings
+from relion_ganpick.evidence.approved import picked_like
 from relion_ganpick.evidence.assess import gather_evidence, judged
 from relion_ganpick.evidence.record import Evidence
 from relion_ganpick.evidence.view import View, view_of
@@ -86,6 +87,8 @@ class Picker:
         With the model's own threshold and localisation, where none were given.
     weighs_sets
         Whether picks are judged by the evidence of their set: by a model with a judge, where markers become picks by peaks.
+    knows_particle
+        Whether the model has learned from particles that a user has kept, and picks by them.
     evidence
         What is known of the set that is picked (`with_evidence`); None where each micrograph is a set of its own.
     asked_threshold
@@ -106,7 +109,9 @@ class Picker:
         card = network.model.card
         localization = card.localization if settings.localization == "auto" else settings.localization
         self.network, self.method, self.model = network, network.method, network.model
-        self.weighs_sets = self.model.judge is not None and localization == "peaks" and self.method.follows_size
+        of_sets = localization == "peaks" and self.method.follows_size
+        self.knows_particle = self.model.approved is not None and of_sets
+        self.weighs_sets = self.model.judge is not None and of_sets and not self.knows_particle
         threshold = settings.threshold
         if threshold is None:
             threshold = card.strict if self.weighs_sets else card.threshold
@@ -210,11 +215,13 @@ class Picker:
 
         Without evidence of a set, the micrograph is a set of its own.
         """
+        if self.knows_particle:
+            return self._in_file(prepared, picked_like(self.model, prepared.picture, marked, self.min_distance_px(prepared)))
         if not self.weighs_sets:
             return self._in_file(prepared, self._located_alone(prepared, marked))
         view = view_of(prepared.picture, marked, prepared.blank)
         evidence = self.evidence or self.gather([(prepared, view)])
-        return self._in_file(prepared, judged(self.model, view, prepared.name, evidence, self._min_distance_px(prepared)))
+        return self._in_file(prepared, judged(self.model, view, prepared.name, evidence, self.min_distance_px(prepared)))
 
     def view(self, prepared: Prepared) -> View:
         """Mark a prepared micrograph for `gather`."""
@@ -223,7 +230,7 @@ class Picker:
     def gather(self, looked_at: Sequence[tuple[Prepared, View]]) -> Evidence:
         """Find out what micrographs of one particle say together (`evidence.assess`)."""
         names = [prepared.name for prepared, _ in looked_at]
-        distance = self._min_distance_px(looked_at[0][0])
+        distance = self.min_distance_px(looked_at[0][0])
         return gather_evidence(self.model, [view for _, view in looked_at], names, distance)
 
     def _picked(self, micrograph: Micrograph) -> tuple[Picks, float]:
@@ -247,7 +254,7 @@ class Picker:
         picks = _off_blank(picks.inside(*_allowed(prepared, self.settings)), prepared, self.settings)
         return picks.rounded().thinned(self.settings.min_distance_angstrom / prepared.pixel_size)
 
-    def _min_distance_px(self, prepared: Prepared) -> float:
+    def min_distance_px(self, prepared: Prepared) -> float:
         """Smallest distance between two picks in pixels of the working scale."""
         return self.settings.min_distance_angstrom / prepared.pixel_size / max(prepared.scale.factors)
 

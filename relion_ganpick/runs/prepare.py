@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from relion_ganpick.adaptation.options import FOLDER, AdaptOptions
+from relion_ganpick.adaptation.options import APPROVED_FOLDER, FOLDER, MOST_LEARNED_FROM, AdaptOptions
 from relion_ganpick.core.settings import PickSettings
 from relion_ganpick.picking.auto_diameter import preferred, resolve_diameter
 from relion_ganpick.picking.picker import AnyPicker
@@ -89,6 +89,9 @@ def make_picker(
     if request.adapt.adapt:
         assert folder is not None
         picker = _adapted(picker, request, source, folder / FOLDER)
+    if request.adapt.approved is not None:
+        assert folder is not None
+        picker = _corrected(picker, request, source, folder / APPROVED_FOLDER)
     tasks = one_by_one(source, evenly(len(source)))
     return with_set_evidence(picker, tasks, folder, reuse, _first_pixel_size(source))
 
@@ -112,6 +115,21 @@ def _adapted(picker: AnyPicker, request: RunRequest, source: Source, folder: Pat
     threshold = "" if picker.weighs_sets else f", threshold {picker.threshold:g}"  # that of a set is not known yet
     log.info(f"picking with model {model.card.name} {model.card.sha256[:12]}{threshold}")
     return picker
+
+
+def _corrected(picker: AnyPicker, request: RunRequest, source: Source, folder: Path) -> AnyPicker:
+    """Correct the model by the particles that the user has kept, or find the correction that was learned before."""
+    from relion_ganpick.adaptation.approved import approved_once
+    from relion_ganpick.adaptation.choice import spread
+    from relion_ganpick.formats.approved import read_approved
+
+    approved = read_approved(Path(str(request.adapt.approved)))
+    named = [k for k in range(len(source)) if len(approved.of(PurePath(source.name(k)).stem, 1.0))]
+    tasks = one_by_one(source, spread(named, MOST_LEARNED_FROM))
+    model = approved_once(picker, tasks, approved, folder, _first_pixel_size(source))
+    if model is picker.model:
+        return picker
+    return type(picker)(replace(picker.settings, threshold=request.pick.threshold), request.how.device_name, model)
 
 
 def _first_pixel_size(source: Source) -> float | None:
