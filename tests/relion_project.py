@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import starfile
 import tifffile
+from machine import patience
 from numpy.typing import NDArray
 
 from relion_ganpick.synthesis.scene import CLEAN, make_scene
@@ -91,7 +92,7 @@ class RelionProject:
         """Call relion_pipeliner in the project and wait for it."""
         command = ["relion_pipeliner", *words]
         done = subprocess.run(
-            command, cwd=self.path, env=_environment(), capture_output=True, text=True, timeout=PATIENCE, check=False
+            command, cwd=self.path, env=_environment(), capture_output=True, text=True, timeout=patience(PATIENCE), check=False
         )
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
