@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import lzma
 import os
 import struct
 import tracemalloc
+import zlib
+from contextlib import suppress
 from pathlib import Path
 
+import imagecodecs
 import mrcfile
 import numpy as np
 import pytest
@@ -19,6 +23,7 @@ from hypothesis.extra import numpy as hnp
 from mrcfile.dtypes import HEADER_DTYPE
 
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.file_checks import LIMITS, MOST_MEGAPIXELS
 from relion_ganpick.core.micrograph import read_header, read_micrograph
 
 MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
@@ -179,6 +184,69 @@ def test_float64_beyond_float32_gives_infinity_not_a_warning(tmp_path: Path) -> 
     assert read_micrograph(tmp_path / "m.tif").pixels.tolist() == [[np.inf, 1.0]]
 
 
+def packed(pixels: np.ndarray) -> bytes:
+    """Pack values of 4 bits two in a byte, the first in its lower half."""
+    flat = pixels.astype(np.uint8).reshape(-1)
+    return bytes(flat[0::2] | flat[1::2] << 4)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("name", ["m.mrc", "m.mrc.gz"])
+@pytest.mark.parametrize("shape", [(4, 7), (1030, 1026)])
+def test_four_bits_are_read_low_half_first_and_without_gaps_between_rows(
+    tmp_path: Path, shape: tuple[int, int], name: str, order: str
+) -> None:
+    pixels = np.random.default_rng(1).integers(0, 16, shape)
+    empty = np.zeros((1, 1), np.int8)
+    path = write_mrc(tmp_path / "m.mrc", empty, order, mode=101, nx=shape[1], ny=shape[0], mx=shape[1], my=shape[0])
+    content = path.read_bytes()[:1024] + packed(pixels)
+    target = tmp_path / name
+    target.write_bytes(PACKERS[target.suffix if target.suffix == ".gz" else ""](content))
+    np.testing.assert_array_equal(read_micrograph(target).pixels, pixels)
+    assert read_header(target)[0] == shape
+    target.write_bytes(PACKERS[target.suffix if target.suffix == ".gz" else ""](content[:-1]))
+    assert f"truncated: {len(content) - 1} bytes, but its header says {len(content)}" in refusal(target)
+
+
+def test_an_odd_number_of_four_bits_is_refused_as_by_relion(tmp_path: Path) -> None:
+    path = write_mrc(tmp_path / "m.mrc", picture("i1", (5, 7)), mode=101)
+    assert refusal(path).startswith("an odd number of pixels (7 x 5) of 4 bits (MRC mode 101), which RELION refuses")
+
+
+IMOD_STAMP_AT = 152
+
+
+@pytest.mark.parametrize(
+    ("fields", "imod", "unsigned"),
+    [
+        ({}, None, False),
+        ({"dmin": 0, "dmax": 255}, None, True),
+        ({"dmin": 0, "dmax": 127}, None, False),
+        ({"dmin": -128, "dmax": 127}, None, False),
+        ({"dmin": -5, "dmax": 200}, None, False),
+        ({"dmin": 0, "dmax": 60000}, None, False),
+        ({"dmin": 0, "dmax": np.nan}, None, False),
+        ({"dmin": 0, "dmax": 100}, 0, True),
+        ({"dmin": 0, "dmax": 255}, 1, False),
+    ],
+)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_bytes_are_unsigned_where_the_header_says_so(
+    tmp_path: Path, order: str, fields: dict[str, float], imod: int | None, unsigned: bool
+) -> None:
+    stored = np.array([[0, 100, 127], [128, 200, 255]], np.uint8)
+    path = write_mrc(tmp_path / "m.mrc", stored.view(np.int8), order, **fields)
+    if imod is not None:
+        content = bytearray(path.read_bytes())
+        struct.pack_into(f"{order}ii", content, IMOD_STAMP_AT, 1146047817, imod)
+        path.write_bytes(content)
+    micrograph = read_micrograph(path)
+    np.testing.assert_array_equal(micrograph.pixels, stored if unsigned else stored.view(np.int8))
+    assert (micrograph.note is not None) == unsigned
+    if micrograph.note:
+        assert micrograph.note.startswith(f"{path}: its bytes (MRC mode 0) are unsigned")
+
+
 # pixel size
 
 
@@ -326,7 +394,6 @@ def test_other_formats_under_a_wrong_name(tmp_path: Path) -> None:
     [
         (3, "holds complex numbers (MRC mode 3), a Fourier transform: give the micrograph itself"),
         (4, "holds complex numbers (MRC mode 4), a Fourier transform: give the micrograph itself"),
-        (101, "is packed in 4 bits (MRC mode 101): convert it to float32, for instance with IMOD's newstack -mode 2"),
         (7, "is of MRC mode 7, which is not known: convert it to mode 2 (float32)"),
     ],
 )
@@ -351,6 +418,60 @@ def test_impossible_sizes_are_refused_without_allocating(tmp_path: Path, columns
     assert peak < 2**24
     with pytest.raises(GanpickError, match="no micrograph has"):
         read_header(path)
+
+
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_more_pixels_than_the_largest_detectors_have_need_a_flag(tmp_path: Path, packed: str) -> None:
+    path = write_mrc(tmp_path / f"m.mrc{packed}", picture(), nx=20000, ny=20000)
+    assert "more than the largest detectors have: it is damaged or no micrograph. If it is one, give `max_megapixels` 400" in (
+        refusal(path)
+    )
+    LIMITS.megapixels = 400
+    try:
+        assert "truncated" in refusal(path)
+    finally:
+        LIMITS.megapixels = MOST_MEGAPIXELS
+
+
+def test_a_packed_file_is_unpacked_no_further_than_its_header_says(tmp_path: Path) -> None:
+    whole = write_mrc(tmp_path / "m.mrc", picture()).read_bytes()
+    for name, pack in (("m.mrc.gz", gzip.compress), ("m.mrc.bz2", bz2.compress)):
+        path = tmp_path / name
+        path.write_bytes(pack(whole + bytes(200 * 2**20)))
+        tracemalloc.start()
+        try:
+            np.testing.assert_array_equal(read_micrograph(path).pixels, picture())
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 2**23
+
+
+@pytest.mark.parametrize("compression", [8, 32946, 50000, 34925])
+def test_a_strip_of_a_tiff_is_unpacked_no_further_than_its_size(tmp_path: Path, compression: int) -> None:
+    path = tmp_path / "m.tif"
+    bomb = {8: zlib.compress, 32946: zlib.compress, 50000: zstd, 34925: lzma.compress}[compression](bytes(300 * 2**20))
+    tifffile.imwrite(path, picture("u1", (64, 64)), metadata=None)
+    content = bytearray(path.read_bytes())
+    at = len(content)
+    path.write_bytes(content + bomb)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tags = tiff.pages.first.tags
+        tags["Compression"].overwrite(compression)
+        tags["StripOffsets"].overwrite(at)
+        tags["StripByteCounts"].overwrite(len(bomb))
+    tracemalloc.start()
+    try:
+        with suppress(GanpickError):
+            assert read_micrograph(path).pixels.shape == (64, 64)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**24
+
+
+def zstd(content: bytes) -> bytes:
+    return bytes(imagecodecs.zstd_encode(content))
 
 
 @pytest.mark.parametrize(("nz", "nsymbt"), [(0, 0), (-1, 0), (1, -4)])
@@ -384,7 +505,13 @@ def test_volume_in_one_tiff_page_is_a_stack(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "reason"), [(10**9, "which no micrograph has"), (10**8, "truncated"), (0, "which no micrograph has")]
+    ("rows", "reason"),
+    [
+        (10**9, "which no micrograph has"),
+        (2 * 10**7, "truncated"),
+        (10**8, "more than the largest detectors have"),
+        (0, "which no micrograph has"),
+    ],
 )
 def test_tiff_of_impossible_size_is_refused_without_allocating(tmp_path: Path, rows: int, reason: str) -> None:
     path = tmp_path / "m.tif"

@@ -89,6 +89,7 @@ def test_command_holds_what_was_filled_in_and_nothing_else(tmp_path: Path) -> No
         "--page": "True",
         "--masks": "no",
         "--max_failed": str(RunSettings().max_failed),
+        "--max_megapixels": str(RunSettings().max_megapixels),
         "--adapt": "True",
         "--adapt_most": "24",
         "--adapt_steps": "99",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
     from relion_ganpick.picking.picker import Picker
     from relion_ganpick.picking.stream import Result
     from relion_ganpick.runs.results import Finished
+
+
+log = logging.getLogger(__name__)
+
+MOST_HEADERS = 100  # of so many micrographs are looked at for the pixel size
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -167,6 +174,7 @@ def run(namespace: argparse.Namespace) -> int:
     source = FileSource([Task(str(path), path, how.angpix) for path in targets])
     terminal = Terminal("ganpick: ", "pick")
     with terminal.listening():
+        _say_pixel_size(list(targets), how.angpix)
         picker = make_picker(RunRequest(pick, how), source, Picker, "ganpick", namespace.out, reuse=False)
         results = FolderResults(namespace.out, targets, picker)
         try:
@@ -177,6 +185,29 @@ def run(namespace: argparse.Namespace) -> int:
     if summary.failures:
         print(f"ganpick: {summary.failures} of {len(source)} micrographs could not be used (see above)", file=sys.stderr)
     return 1 if summary.failures else 0
+
+
+def _say_pixel_size(files: Sequence[Path], given: float | None) -> None:
+    """Say which pixel size is used and where it is from; files that cannot be read have lines of their own later."""
+    from relion_ganpick.core.micrograph import read_header
+
+    if given is not None:
+        log.info(f"pixel size {given:g} A, as given")
+        return
+    sizes: dict[float, Path] = {}
+    for path in files[:MOST_HEADERS]:
+        with suppress(GanpickError):
+            size = read_header(path)[1]
+            if size is not None:
+                sizes.setdefault(round(size, 4), path)
+    if sizes:
+        low, high = min(sizes), max(sizes)
+        log.info(f"pixel size {low:g}{'' if low == high else f' to {high:g}'} A, from the headers of the micrographs")
+    if 1.0 in sizes:
+        log.warning(
+            f"{sizes[1.0]}: its header says exactly 1 A per pixel, which many programs write when they do not know: "
+            "give `angpix` if it is not true"
+        )
 
 
 def _targets(files: list[Path], folder: Path) -> dict[Path, Path]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.file_checks import MOST_MEGAPIXELS
 from relion_ganpick.core.options import check_kinds, option
 from relion_ganpick.core.workers import EVERY_GPU, gpu_numbers, parse_workers
 
@@ -240,6 +241,8 @@ class RunSettings:
         "png" or "mrc" to write where each micrograph is contaminated, else "no".
     max_failed
         Largest share of the micrographs that may fail, in [0, 1]; a run with more ends as failed, and keeps what it has done.
+    max_megapixels
+        Largest size of a micrograph in millions of pixels; a file that says it is larger is refused before it takes memory.
     workers
         Who picks, see `core.workers`; None is this process.
     cluster_config
@@ -265,6 +268,12 @@ class RunSettings:
         0.5,
         "Largest share of failures",
         "if more than this share of the micrographs cannot be used, the job ends as failed; what was picked is kept",
+        float,
+    )
+    max_megapixels: float = option(
+        MOST_MEGAPIXELS,
+        "Largest micrograph (megapixels)",
+        "refuse files that say they have more millions of pixels than this (default: those of the largest detectors, 268)",
         float,
     )
     workers: str | None = option(
@@ -298,6 +307,7 @@ class RunSettings:
             raise GanpickError(f"`overlays` {self.overlays}: give 0 or a positive number of pictures")
         if not 0 <= self.max_failed <= 1:
             raise GanpickError(f"`max_failed` {self.max_failed:g}: give a share between 0 and 1, such as 0.5")
+        _positive("max_megapixels", self.max_megapixels, "of millions of pixels")
         if self.gpu is not None:
             gpu_numbers(self.gpu)
         self._check_workers()

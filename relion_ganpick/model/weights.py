@@ -34,6 +34,8 @@ Image = NDArray[np.float32]
 SHIPPED = Path(__file__).parent / "weights"
 KINDS = {"unet": UNetGenerator, "paper": PaperGenerator}
 RESCORER, JUDGE, APPROVED = "rescorer.", "judge.", "approved."
+LARGEST_SIZE = 4096  # of anything that a card counts
+MOST_OF = {"levels": 16, "members": 64}
 
 
 @dataclass(frozen=True)
@@ -184,11 +186,13 @@ def load_model(name: str = "default") -> Model:
             raise ModelError(
                 f"{path}: network of kind {card.network['kind']!r} is not known to version {__version__}; update relion-ganpick"
             )
-        generator = build_generator(card.network)
-        rescorer = Rescorer(**card.rescorer) if card.rescorer else None
-        judge = SetJudge(**card.judge) if card.judge else None
-        approved = Correction(**card.approved) if card.approved else None
-        _fill(generator, {RESCORER: rescorer, JUDGE: judge, APPROVED: approved}, load_tensors(data))
+        tensors = load_tensors(data)
+        _check_sizes(card)
+        with torch.device("meta"):  # takes no memory, however large the card says that the networks are
+            _check_shapes(*_build(card), tensors)
+        generator, parts = _build(card)
+        _fill(generator, parts, tensors)
+        rescorer, judge, approved = (parts[prefix] for prefix in (RESCORER, JUDGE, APPROVED))
     except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise ModelError(
             f"{path}: the weights do not fit their card, or were written by another version ({card.code_version}; this is "
@@ -198,6 +202,35 @@ def load_model(name: str = "default") -> Model:
         if part is not None:
             part.eval().requires_grad_(False)
     return Model(generator, card, rescorer, judge, approved)
+
+
+def _build(card: Card) -> tuple[nn.Module, dict[str, Any]]:
+    """Build the networks of a card, with random weights: the generator, and by their prefixes what else there is, or None."""
+    return build_generator(card.network), {
+        RESCORER: Rescorer(**card.rescorer) if card.rescorer else None,
+        JUDGE: SetJudge(**card.judge) if card.judge else None,
+        APPROVED: Correction(**card.approved) if card.approved else None,
+    }
+
+
+def _check_sizes(card: Card) -> None:
+    """Refuse sizes that would take long to build even where they take no memory."""
+    for part in (card.network, card.rescorer, card.judge, card.approved):
+        for name, value in (part or {}).items():
+            most = MOST_OF.get(name, LARGEST_SIZE)
+            if isinstance(value, int | float) and not 0 <= value <= most:
+                raise ValueError(f"{name} {value:g} on the card, at most {most} are known to make sense")
+
+
+def _check_shapes(generator: nn.Module, parts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Compare the networks that a card describes with the tensors in the file."""
+    expected = dict(generator.state_dict())
+    for prefix, part in parts.items():
+        expected |= part.state_dict(prefix=prefix) if part is not None else {}
+    for name in sorted(expected.keys() | tensors.keys()):
+        by_card, in_file = (list(each[name].shape) if name in each else None for each in (expected, tensors))
+        if by_card != in_file:
+            raise ValueError(f"{name} is {in_file or 'missing'} in the file and {by_card or 'missing'} by the card")
 
 
 def _type_on_disk(name: str, value: Tensor) -> torch.dtype:

@@ -131,7 +131,7 @@ def _read(task: Task, picker: Picker, budget: Budget, wanted: int) -> HalfDone:
         prepared = picker.prepare(micrograph)
         sight = Sight(shrunk(micrograph.pixels), prepared) if task.shown else None
     seconds = {"read": read - began, "scale": time.perf_counter() - read}
-    warning = _pixel_size_warning(task, micrograph.header_pixel_size)
+    warning = _pixel_size_warning(task, micrograph.header_pixel_size) or micrograph.note
     return prepared, _result_of(task, prepared, warning, seconds, sight)
 
 

@@ -44,7 +44,7 @@ COMMAND = "relion_ganpick"
 THREADS = "j"
 GROUPS = {"main": "Main", "advanced": "Advanced options"}
 # What finished micrographs need not be picked again for; everything else would make another job of it.
-EDITABLE_ON_CONTINUE = (*CUTS, "device", "gpu", "overlays", "page", "masks", "max_failed")
+EDITABLE_ON_CONTINUE = (*CUTS, "device", "gpu", "overlays", "page", "masks", "max_failed", "max_megapixels")
 SCORE_BINS = 50
 KINDS: dict[type, Any] = {float: FloatJobOption, int: IntJobOption, str: StringJobOption, bool: BooleanJobOption}
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_ganpick.adaptation.options import APPROVED_FOLDER, FOLDER, MOST_LEARNED_FROM, AdaptOptions
+from relion_ganpick.core.file_checks import LIMITS
 from relion_ganpick.core.settings import PickSettings
 from relion_ganpick.picking.auto_diameter import preferred, resolve_diameter
 from relion_ganpick.picking.picker import AnyPicker
@@ -44,6 +45,7 @@ def find_settings(request: RunRequest, source: Source, folder: Path | None = Non
         If the micrographs cannot tell the diameter.
     """
     bound_threads(request.how.j)
+    LIMITS.megapixels = request.how.max_megapixels
     tasks = one_by_one(source, preferred(len(source)))
     return resolve_diameter(request.pick, tasks, request.how.device_name, folder, reuse, _first_pixel_size(source))
 
