@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.model.card import Card
-from relion_ganpick.model.weights import find_model, read_card
+from relion_ganpick.model.weights import SHIPPED, find_model, load_model, read_card
 
 CARD = Card(
     "mine", "default", {"kind": "unet", "width": 4}, {"seed": 1}, "none", 7, {"f1": 0.5}, 0.25, {"raw": [0, 1], "score": [0, 1.0]}
@@ -87,3 +89,22 @@ def test_card_without_a_field_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text("[]")
     with pytest.raises(GanpickError, match="a table of names and values is wanted"):
         read_card(tmp_path / "mine.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"network": {"kind": "unet", "width": 4096, "levels": 4, "outputs": 1}}, "in the file and"),
+        ({"network": {"kind": "unet", "width": 10**9, "levels": 1, "outputs": 1}}, "at most 4096 are known to make sense"),
+        ({"network": {"kind": "unet", "width": 4, "levels": 10**9, "outputs": 1}}, "at most 16 are known to make sense"),
+    ],
+)
+def test_a_card_cannot_make_the_network_eat_the_memory(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(SHIPPED / f"default{suffix}", tmp_path / f"mine{suffix}")
+    card = tmp_path / "mine.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | changes))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(GanpickError, match=reason):
+        load_model(str(tmp_path / "mine.safetensors"))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024  # the first network would take 31 GiB

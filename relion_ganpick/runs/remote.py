@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relion_ganpick.core.errors import DeviceError
+from relion_ganpick.core.file_checks import LIMITS, MOST_MEGAPIXELS
 from relion_ganpick.core.settings import RunSettings
 from relion_ganpick.picking.picker import Picker
 from relion_ganpick.picking.stream import Result, Task
@@ -43,6 +44,8 @@ class Order:
         Number of threads of a worker.
     masks
         "png" or "mrc" to write where a micrograph is contaminated, else "no".
+    max_megapixels
+        Largest size of a micrograph in millions of pixels.
     """
 
     root: str
@@ -51,6 +54,7 @@ class Order:
     devices: tuple[str, ...]
     threads: int
     masks: str
+    max_megapixels: float = MOST_MEGAPIXELS
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ def pick_one(order: Order, door: Door, task: Task, drawn: bool, worker: str = "0
     """
     device = order.devices[int(worker) % len(order.devices)] if worker.isdecimal() else order.devices[0]
     began = time.perf_counter()
+    LIMITS.megapixels = order.max_megapixels
     with _HERE.at(order.root):
         try:
             picker = _picker(order, device)

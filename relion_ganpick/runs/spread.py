@@ -85,7 +85,7 @@ class SpreadRun(Run):
         try:
             with open_workforce(self.workers, self.how, self._folder / ".ganpick") as force:
                 kind, how = type(self.picker), self.how
-                order = Order(os.getcwd(), self._own / "picker.json", kind, force.devices, how.j, how.masks)
+                order = Order(os.getcwd(), self._own / "picker.json", kind, force.devices, how.j, how.masks, how.max_megapixels)
                 self._seen = time.monotonic()
                 found: tuple[int, Task | Missing] | None = first
                 while found is not None:
