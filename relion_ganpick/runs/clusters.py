@@ -26,6 +26,7 @@ HINT = "`workers` needs Dask: pip install 'relion-ganpick[cluster]'"
 FAILURES_BEFORE_LAST = 2  # a micrograph whose worker dies for the third time is reported
 CLOSE_SECONDS = 5.0
 FIND_SECONDS = 20.0
+JOBQUEUE_SECONDS, START_SECONDS = 60, 300  # until a job's worker must have started: its default is short for a busy disk
 
 SETTINGS = {
     "distributed.scheduler.allowed-failures": FAILURES_BEFORE_LAST,
@@ -201,6 +202,8 @@ def _jobs(workers: Workers, how: RunSettings, folder: Path) -> Any:
         logs = folder / "workers"
         logs.mkdir(parents=True, exist_ok=True)
         options["log_directory"] = str(logs.absolute())
+    if dask.config.get(f"jobqueue.{workers.kind}.death-timeout", None) == JOBQUEUE_SECONDS:
+        options["death_timeout"] = START_SECONDS
     root = str(Path(relion_ganpick.__file__).parents[1])
     if root not in site.getsitepackages():  # a checkout, which the job's Python does not find by itself
         prologue = list(dask.config.get(f"jobqueue.{workers.kind}.job-script-prologue", []) or [])
@@ -210,8 +213,10 @@ def _jobs(workers: Workers, how: RunSettings, folder: Path) -> Any:
         raise GanpickError(f"`workers` {workers.kind}: {command} is not on PATH; start it on a machine that may submit jobs")
     try:
         cluster = getattr(dask_jobqueue, kinds[workers.kind])(
-            scheduler_options={"dashboard": False}, silence_logs="critical", **options
+            scheduler_options={"dashboard": False, "dashboard_address": ":0"}, silence_logs="critical", **options
         )
+    except RuntimeError as error:
+        raise WorkersError(f"`workers` {workers.kind}: the scheduler did not start here ({error})") from error
     except (ValueError, TypeError) as error:
         where = how.cluster_config or "~/.config/dask/jobqueue.yaml"
         raise GanpickError(f"{where}: {error}; see the template in the page on clusters") from error
