@@ -65,9 +65,9 @@ class MarkingNetwork:
 
     def __call__(self, batch: Image) -> Image:
         """Mark pictures, (n, h, w) float32 -> (n, c, h, w) float32."""
-        if self._bytes is not None:
-            return mark(self._bytes, batch, self.device)
         with named_loss(self.device):
+            if self._bytes is not None:
+                return mark(self._bytes, batch, self.device)
             return mark(self._generator, batch, self.device, self.dtype, self._multiple)
 
     @property
