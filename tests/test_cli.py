@@ -81,7 +81,7 @@ def test_picks_of_simulated_micrographs_are_right(project: Path, picked: Path, t
 def test_pick_writes_relion_columns_and_some_overlays(picked: Path) -> None:
     names = {path.name for path in picked.iterdir()}
     each = {f"mic00{k}_{ending}" for k in (1, 2, 3) for ending in ("autopick.star", "picks.json")}
-    lists = {"autopick.star", "summary.star", "report.html", "logfile.pdf", "working_diameter.json"}
+    lists = {"autopick.star", "summary.star", "report.html", "logfile.pdf", "working_diameter.json", "evidence.json"}
     assert names == {*each, *lists, "overlays", ".ganpick"}
     table = starfile.read(picked / "mic001_autopick.star", always_dict=True)[""]
     columns = ["CoordinateX", "CoordinateY", "AutopickFigureOfMerit", "ClassNumber", "AnglePsi"]
@@ -97,8 +97,10 @@ def test_pick_prints_device_a_line_per_micrograph_and_the_summary(
     files = micrographs(project)
     assert main(["pick", *files, *SCALE, "--out", str(tmp_path), "--device", "cpu", "--overlays", "0", "--page", "no"]) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert lines.pop(0) == "pixel size 6 A, as given"
     assert re.fullmatch(r"ganpick \S+ on cpu \(\w+\), 1 threads, model default \w+, diameter 180 A", lines[0])
     assert re.fullmatch(r"working diameter \S+ A.*: \d+ particles expected in 3 micrographs.*", lines.pop(1))
+    assert re.fullmatch(r"evidence of 3 micrographs: cut at 0\.\d+: \d+ picks, .*", lines.pop(1))
     counts = [len(coordinates(path)) for path in sorted(tmp_path.glob("*_autopick.star"))]
     wanted = [f"[{k}/3] {f}: {n} picks" for k, (f, n) in enumerate(zip(files, counts, strict=True), 1)]
     assert [line.rpartition(" (")[0] for line in lines[1:4]] == wanted
@@ -124,10 +126,11 @@ def test_inverted_micrograph_gives_the_same_picks_as_bright(project: Path, picke
     with mrcfile.new(tmp_path / "mic001.mrc") as mrc:
         mrc.set_data(-mrcfile.read(micrographs(project)[0]))
     chosen = json.loads((picked / "working_diameter.json").read_text())["angstrom"]
-    words = ["pick", str(tmp_path / "mic001.mrc"), *SCALE, "--contrast", "bright", "--device", "cpu", "--overlays", "1"]
-    words += ["--working_diameter", f"{chosen:g}"]
-    assert main([*words, "--out", str(tmp_path / "out")]) == 0
-    inverted, dark = (coordinates(folder / "mic001_autopick.star") for folder in (tmp_path / "out", picked))
+    words = [*SCALE, "--device", "cpu", "--overlays", "1", "--working_diameter", f"{chosen:g}"]
+    bright = [str(tmp_path / "mic001.mrc"), "--contrast", "bright"]
+    assert main(["pick", *bright, *words, "--out", str(tmp_path / "inverted")]) == 0
+    assert main(["pick", micrographs(project)[0], *words, "--out", str(tmp_path / "dark")]) == 0
+    inverted, dark = (coordinates(tmp_path / name / "mic001_autopick.star") for name in ("inverted", "dark"))
     assert len(dark) > 50
     np.testing.assert_array_equal(inverted, dark)
 
