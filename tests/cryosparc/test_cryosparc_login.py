@@ -34,7 +34,7 @@ pytestmark = [
     pytest.mark.cryosparc,
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-MAJOR = versions.client_version().major if find_spec("cryosparc") else 0
+MAJOR = versions.client_version().major if find_spec("cryosparc.tools") else 0
 
 
 @pytest.fixture
