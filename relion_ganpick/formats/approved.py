@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.formats.any_coordinates import read_any
-from relion_ganpick.formats.coordinates import MICROGRAPH, X, Y, micrograph_stem
-from relion_ganpick.formats.names import find_name
+from relion_ganpick.formats.coordinates import MICROGRAPH, X, Y
+from relion_ganpick.formats.names import find_name, micrograph_stem
 from relion_ganpick.formats.star import Table, read_star
 
 Points = NDArray[np.float64]
