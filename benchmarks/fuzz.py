@@ -55,7 +55,7 @@ def valid(folder: Path, number: int, rng: np.random.Generator) -> Path:
         kind = COMPRESSIONS[int(rng.integers(len(COMPRESSIONS)))]
         layout = {"tile": (64, 64)} if rng.random() < 0.3 else {"rowsperstrip": int(rng.integers(1, SIDE))}
         kind = None if code == "f2" else kind
-        tifffile.imwrite(path, pixels, compression=kind, byteorder=str(rng.choice(["<", ">"])), metadata=None, **layout)
+        tifffile.imwrite(path, pixels, compression=kind, byteorder="<" if rng.random() < 0.5 else ">", metadata=None, **layout)
         return path
     path = folder / f"m{number:05d}.mrc"
     stored = pixels.astype("i2") if code == "u1" else pixels
