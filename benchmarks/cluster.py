@@ -133,7 +133,8 @@ def simulated(n_workers: int, per_worker: int, seconds: float) -> str:
         threads_per_worker=1,
         processes=False,
         protocol="tcp://",
-        dashboard_address=None,
+        dashboard_address=":0",
+        scheduler_kwargs={"dashboard": False},
         worker_dashboard_address=None,
         silence_logs=logging.CRITICAL,
     )

@@ -61,7 +61,8 @@ def cluster() -> Iterator[Any]:
             n_workers=LOCAL_WORKERS,
             threads_per_worker=1,
             memory_limit=0,
-            dashboard_address=None,
+            dashboard_address=":0",
+            scheduler_kwargs={"dashboard": False},
             worker_dashboard_address=None,
             silence_logs=logging.CRITICAL,
         ) as cluster,
@@ -169,7 +170,9 @@ def test_continue_picks_only_what_is_missing(cluster: Any, alone: Path, tmp_path
 
 def test_without_any_worker_the_job_fails_and_continue_goes_on(alone: Path, tmp_path: Path) -> None:
     project = copy_of(alone, tmp_path / "project")
-    with distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=logging.CRITICAL) as empty:
+    with distributed.LocalCluster(
+        n_workers=0, dashboard_address=":0", scheduler_kwargs={"dashboard": False}, silence_logs=logging.CRITICAL
+    ) as empty:
         words = ["--workers", empty.scheduler_address, "--worker_wait", "1"]
         ended = run_here(project, *arguments(*FIXED, *words))
     assert ended.status == 5

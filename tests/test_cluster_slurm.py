@@ -114,6 +114,7 @@ def test_an_abort_takes_the_jobs_of_the_queue_along(project: Path, queue: dict[s
     assert "micrographs are finished and kept; press Continue to go on" in log(project, "run.err")
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a cluster that was never made
 def test_a_configuration_that_cannot_be_used_is_named(project: Path) -> None:
     (project / "slurm.yaml").write_text("jobqueue:\n  pbs:\n    cores: 1\n")
     ended = run_here(project, *on_slurm(1))
