@@ -7,6 +7,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,8 @@ IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ  # one of several processes that
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if IS_WORKER:
     # Each takes one core: with as many threads as cores in each of them, all would be slower.
+    # Of its own, as a CryoSPARC run removes what killed runs have left there.
+    tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="ganpick-tests-")
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
 # Under nohup SIGHUP is ignored, and SIGINT in a shell's background; so it would be in the jobs that tests send them to.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
