@@ -54,8 +54,7 @@ class MicrographFiles:
         parent = Path(tempfile.gettempdir()) if cache is None else cache
         remove_abandoned(parent)
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix=_prefix(), dir=parent))
-            self._lock = take_lock(self._folder / LOCK)
+            self._folder, self._lock = _new_cache(parent)
         except OSError as error:
             raise GanpickError(f"{parent}: cannot be written ({error.strerror}): give another `cache`") from error
         self._pool = ThreadPoolExecutor(2, "download")
@@ -128,11 +127,37 @@ def remove_abandoned(parent: Path) -> None:
         try:
             lock = take_lock(folder / LOCK, patience=0) if (folder / LOCK).exists() else None
         except OSError:
-            continue  # it is in use, or somebody else's
-        if lock is not None or time.time() - folder.stat().st_mtime > OLD_SECONDS:
+            continue  # it is in use, or somebody else's, or its run has just removed it
+        if lock is not None or _is_old(folder):
             shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+def _is_old(folder: Path) -> bool:
+    try:
+        return time.time() - folder.stat().st_mtime > OLD_SECONDS
+    except FileNotFoundError:  # another run has removed it meanwhile
+        return False
+
+
+def _new_cache(parent: Path) -> tuple[Path, int]:
+    """Make a cache and lock it; once more where another run took it for abandoned before it was locked.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written.
+    """
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_prefix(), dir=parent))
+        try:
+            lock = take_lock(folder / LOCK)
+        except FileNotFoundError:
+            continue
+        if (folder / LOCK).exists():
+            return folder, lock
+        os.close(lock)
 
 
 def _prefix() -> str:

@@ -1,12 +1,16 @@
-"""Write files so that nobody ever sees half of one."""
+"""Write files so that nobody ever sees half of one; read JSON so that a damaged file is named."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from relion_ganpick.core.errors import GanpickError
 
 TEMPORARY = ".ganpick-tmp-"
 SUFFIX_LENGTH = 16
@@ -52,3 +56,20 @@ def fitted(stem: str) -> str:
 def leftovers(folder: Path) -> Iterator[Path]:
     """Temporary files of processes that were killed while writing."""
     return folder.rglob(f"{TEMPORARY}*")
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Read a file that holds one JSON object.
+
+    Raises
+    ------
+    GanpickError
+        If it cannot be read, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise GanpickError(f"{path}: not a JSON file that can be read ({error})") from error
+    if not isinstance(content, dict):
+        raise GanpickError(f"{path}: holds no JSON object")
+    return content

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.files import write_atomic
+from relion_ganpick.core.files import read_json_object, write_atomic
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.formats.micrograph_picks import Format, MicrographPicks, corner, full_name, known_shape, numbers
 
@@ -29,7 +29,7 @@ def read(path: Path) -> list[MicrographPicks]:
     GanpickError
         If it is no such file, or something in it is no box.
     """
-    content = _load(path)
+    content = read_json_object(path)
     try:
         images = {each["id"]: each for each in content["images"]}
         by_image: dict[Any, list[Any]] = {key: [] for key in images}
@@ -60,7 +60,7 @@ def write(path: Path, micrographs: Sequence[MicrographPicks]) -> None:
 def is_coco(path: Path) -> bool:
     """Tell COCO's JSON from that of others."""
     try:
-        return ANNOTATIONS in _load(path)
+        return ANNOTATIONS in read_json_object(path)
     except GanpickError:
         return False
 
@@ -73,16 +73,6 @@ def _image(path: Path, image: Any, rows: list[Any]) -> MicrographPicks:
     box = float(np.median((width + height) / 2)) if rows else None
     shape = (int(image["height"]), int(image["width"])) if "height" in image and "width" in image else None
     return MicrographPicks(str(image["file_name"]), picks, scored, box, path, shape)
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise GanpickError(f"{path}: not a JSON file that can be read ({error})") from error
-    if not isinstance(content, dict):
-        raise GanpickError(f"{path}: holds no JSON object")
-    return content
 
 
 FORMAT = Format("coco", "COCO JSON", ".json", read, write, None, is_coco, needs_box=True, file_rows=True)

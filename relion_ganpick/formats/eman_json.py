@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.files import write_atomic
+from relion_ganpick.core.files import read_json_object, write_atomic
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.formats.micrograph_picks import Format, MicrographPicks, numbers
 from relion_ganpick.formats.names import micrograph_stem
@@ -25,7 +24,7 @@ def read(path: Path) -> list[MicrographPicks]:
     GanpickError
         If there are none, or they are those of a tomogram.
     """
-    boxes = _load(path).get(BOXES)
+    boxes = read_json_object(path).get(BOXES)
     if not isinstance(boxes, list):
         raise GanpickError(f"{path}: has no list of {BOXES}")
     if any(not isinstance(box, list) or len(box) < 2 for box in boxes):
@@ -40,7 +39,7 @@ def read(path: Path) -> list[MicrographPicks]:
 def write_each(folder: Path, each: MicrographPicks) -> Path:
     """Write one micrograph's boxes, in whole pixels; what else EMAN2 has in the file stays there."""
     path = folder / f"{each.stem}{SUFFIX}.json"
-    content = _load(path) if path.is_file() else {}
+    content = read_json_object(path) if path.is_file() else {}
     content[BOXES] = [[int(x), int(y), KIND] for x, y in np.rint(each.picks.xy)]
     write_atomic(path, json.dumps(content, indent=0) + "\n")
     return path
@@ -49,19 +48,9 @@ def write_each(folder: Path, each: MicrographPicks) -> Path:
 def is_eman(path: Path) -> bool:
     """Tell EMAN2's JSON from that of others."""
     try:
-        return BOXES in _load(path)
+        return BOXES in read_json_object(path)
     except GanpickError:
         return False
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise GanpickError(f"{path}: not a JSON file that can be read ({error})") from error
-    if not isinstance(content, dict):
-        raise GanpickError(f"{path}: holds no JSON object")
-    return content
 
 
 FORMAT = Format("eman2", "EMAN2 JSON", ".json", read, None, write_each, is_eman)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from standin_world import PROJECT, SOURCE, World
 
 from cryosparc_tool.console import Console
 from cryosparc_tool.data import files
-from cryosparc_tool.data.files import LOCK, MicrographFiles
+from cryosparc_tool.data.files import LOCK, MicrographFiles, remove_abandoned
 from cryosparc_tool.data.local import LocalResult
 from cryosparc_tool.main import main
 from cryosparc_tool.server.versions import client_version
@@ -67,6 +68,32 @@ def test_a_lock_goes_with_its_process(tmp_path: Path) -> None:
             take_lock(tmp_path / "lock", 0)
         other.kill()
         take_lock(tmp_path / "lock", 5)
+
+
+def test_a_cache_that_goes_while_others_are_looked_at_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "glob", lambda folder, _: iter([folder / "gone"]))
+    remove_abandoned(tmp_path)
+
+
+def test_a_cache_that_is_swept_before_it_is_locked_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    swept: list[Path] = []
+
+    def late(path: Path, patience: float | None = None) -> int:
+        if len(swept) < 2:
+            swept.append(path.parent)
+            if len(swept) == 1:  # before the lock is there, and after
+                shutil.rmtree(path.parent)
+            lock = take_lock(path, patience)
+            shutil.rmtree(path.parent)
+            return lock
+        return take_lock(path, patience)
+
+    monkeypatch.setattr(files, "take_lock", late)
+    with MicrographFiles(None, lambda *_: None, tmp_path, 1e9, Console()):
+        (mine,) = tmp_path.iterdir()
+        assert (mine / LOCK).exists()
+    assert len(swept) == 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_cache_of_a_killed_run_is_removed_by_the_next_start(tmp_path: Path) -> None:
