@@ -39,6 +39,7 @@ LONGEST = (
     "test_real_relion",
     "test_benchmark",
     "test_job_kills",
+    "test_job_stops",
     "test_job_faults",
 )
 

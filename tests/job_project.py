@@ -213,3 +213,8 @@ def child_of(pid: int) -> int | None:
             if found and int(found[3]) == pid and found[2] != "Z":
                 return int(found[1])
     return None
+
+
+def job_words(*more: str) -> list[str]:
+    """Words of a job that draws no pictures."""
+    return arguments("--overlays", "0", *more)

@@ -1,17 +1,11 @@
-"""What goes wrong around an External job: bad micrographs, no disk, no weights, signals, an abort, a second process."""
+"""Micrographs that cannot be used, in an External job: one line and one micrograph less, whatever is wrong with them."""
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import pydoc
 import re
-import shutil
-import signal
-import subprocess
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,45 +17,20 @@ from job_project import (
     JOB,
     MICROGRAPHS_STAR,
     PIXEL_SIZE,
-    PROGRAM,
     SUCCEEDED,
-    WAS_ABORTED,
     arguments,
-    child_of,
-    end_of,
+    job_words,
     listed,
-    log,
     make_project,
     markers,
-    prepare_job,
     run_here,
-    run_job,
     scene_pixels,
     snapshot,
-    started_job,
     states,
-    wait_for,
     write_mrc,
-    write_star,
 )
-from machine import patience
 
-from relion_ganpick.core.files import TEMPORARY
-from relion_ganpick.formats.pick_files import State
-from relion_ganpick.model.weights import SHIPPED
-from relion_ganpick.relion import worker
-from relion_ganpick.relion.markers import ABORT_NOW
-
-MANY = 40
 HEADER_BYTES = 1024
-NO_OVERLAYS = ("--overlays", "0")
-
-
-def job_words(*more: str) -> list[str]:
-    return arguments(*NO_OVERLAYS, *more)
-
-
-# micrographs
 
 
 def spoil(project: Path) -> dict[str, str]:
@@ -243,7 +212,7 @@ def test_job_without_a_usable_micrograph_fails(tmp_path: Path) -> None:
 )
 def test_diameter_that_does_not_fit_the_micrographs_fails(tmp_path: Path, diameter: float, reason: str) -> None:
     project = make_project(tmp_path, 2)
-    ended = run_here(project, *arguments(*NO_OVERLAYS, diameter=diameter))
+    ended = run_here(project, *arguments("--overlays", "0", diameter=diameter))
     assert (ended.status, markers(project)) == (1, FAILED)
     assert re.match(rf"Micrographs/mic00\.mrc: {reason}", ended.err)
 
@@ -292,283 +261,3 @@ def test_pixel_size_given_by_hand_counts_where_the_input_has_none(tmp_path: Path
     ended = run_here(project, *job_words("--angpix", "11"))
     assert (ended.status, ended.err) == (0, "")
     assert states(project)["Micrographs/mic00_autopick.star"].n_picks > 10
-
-
-# weights and device
-
-
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    """Own copy of the shipped model, to spoil."""
-    for suffix in (".safetensors", ".json"):
-        shutil.copy(SHIPPED / f"default{suffix}", tmp_path / f"mine{suffix}")
-    return tmp_path / "mine.safetensors"
-
-
-def test_model_given_as_a_file_picks_as_the_shipped_one(tmp_path: Path, weights: Path) -> None:
-    project = make_project(tmp_path / "project", 1)
-    run_here(project, *job_words())
-    before = snapshot(project)
-    ended = run_here(project, *job_words("--model", str(weights)))
-    assert "(1 of them before)" in ended.out
-    assert snapshot(project) == before
-
-
-def test_new_calibration_of_the_same_weights_picks_again(tmp_path: Path, weights: Path) -> None:
-    project = make_project(tmp_path / "project", 1)
-    run_here(project, *job_words("--model", str(weights)))
-    card = json.loads(weights.with_suffix(".json").read_text())
-    for curve in ("calibration", "judge_curve"):
-        card[curve]["score"] = [score / 2 for score in card[curve]["score"]]
-    weights.with_suffix(".json").write_text(json.dumps(card))
-    ended = run_here(project, *job_words("--model", str(weights), "--threshold", "0.6"))
-    assert "[1/1] Micrographs/mic00.mrc: 0 picks (0." in ended.out
-
-
-def test_damaged_weights_are_refused(tmp_path: Path, weights: Path) -> None:
-    project = make_project(tmp_path / "project", 1)
-    data = bytearray(weights.read_bytes())
-    data[len(data) // 2] ^= 1
-    weights.write_bytes(data)
-    ended = run_here(project, *job_words("--model", str(weights)))
-    assert (ended.status, markers(project)) == (3, FAILED)
-    assert re.search(r"mine\.safetensors: sha256 is [0-9a-f]{12}\.\.\., its card says [0-9a-f]{12}", ended.err)
-
-
-def test_weights_without_card_and_unknown_models_are_refused(tmp_path: Path, weights: Path) -> None:
-    project = make_project(tmp_path / "project", 1)
-    weights.with_suffix(".json").unlink()
-    ended = run_here(project, *job_words("--model", str(weights)))
-    assert (
-        "mine.json: the model's card cannot be read (No such file or directory); it belongs beside mine.safetensors" in ended.err
-    )
-    assert "no model 'best': give one of default" in run_here(project, *job_words("--model", "best")).err
-    assert markers(project) == FAILED
-
-
-def test_missing_gpu_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    project = make_project(tmp_path, 1)
-    for more in (["--gpu", "0"], ["--gpu"], ["--device", "cuda:0"]):
-        ended = run_here(project, *job_words(*more))
-        assert (ended.status, markers(project)) == (4, FAILED)
-        assert "PyTorch sees no CUDA devices here; leave out --gpu and --device to use the CPU" in ended.err
-
-
-# errors that nobody thought of
-
-
-def test_unexpected_error_in_the_worker_fails_with_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> int:
-        raise ZeroDivisionError("nobody thought of it")
-
-    monkeypatch.setattr(worker, "carry_out", fail)
-    project = make_project(tmp_path, 1)
-    ended = run_here(project, *job_words())
-    assert (ended.status, markers(project)) == (1, FAILED)
-    assert "ZeroDivisionError: nobody thought of it" in ended.err
-    assert ended.err.splitlines()[-1].startswith("relion_ganpick: unexpected error; please report it")
-
-
-def test_package_that_cannot_be_imported_still_leaves_the_marker(tmp_path: Path) -> None:
-    project = make_project(tmp_path, 1)
-    ended = run_job(project, *job_words(), program="import sys; sys.modules['pandas'] = None; " + PROGRAM)
-    assert (ended.status, markers(project)) == (1, FAILED)
-    assert "import of pandas halted" in ended.err
-
-
-def test_file_in_the_jobs_place_is_named(tmp_path: Path) -> None:
-    project = make_project(tmp_path, 1)
-    shutil.rmtree(project / JOB)
-    (project / JOB.rstrip("/")).write_text("in the way")
-    ended = run_here(project, *job_words())
-    assert ended.status == 1
-    assert ended.err.startswith(f"relion_ganpick: {JOB}: the job's folder cannot be written (")
-    assert (project / JOB.rstrip("/")).read_text() == "in the way"
-
-
-def test_folder_in_a_coordinate_files_place_is_kept_and_costs_this_micrograph(tmp_path: Path) -> None:
-    project = make_project(tmp_path, 3)
-    (project / JOB / "Micrographs/mic01_autopick.star/x").mkdir(parents=True)
-    ended = run_here(project, *job_words())
-    assert (ended.status, markers(project)) == (0, SUCCEEDED)
-    said = f"{JOB}Micrographs/mic01_autopick.star: cannot be read (Is a directory); not ours, so it is kept, but left out"
-    assert ended.err.startswith(f"WARNING: {said}")
-    assert ended.err.count("\n") == 1
-    assert [name for name, _ in listed(project)] == ["Micrographs/mic00.mrc", "Micrographs/mic02.mrc"]
-
-
-# disk
-
-
-LIMITED = """
-import sys
-from relion_ganpick.relion import main
-# in the worker, once Python has started: the limit must not cut short what Python itself keeps of packages
-limit = "import resource, sys; sys.dont_write_bytecode = True; resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500)); "
-main.WORKER = limit + main.WORKER
-sys.exit(main.main())
-"""
-
-
-def test_file_size_limit_fails_the_job_without_half_files(tmp_path: Path) -> None:
-    project = make_project(tmp_path, 2)
-    ended = run_job(project, *job_words(), program=LIMITED)
-    assert (ended.status != 0, markers(project)) == (True, FAILED)
-    assert "File too large" in ended.err
-    assert "Traceback" not in ended.err
-    assert states(project) == {}
-    assert not list((project / JOB).rglob(".ganpick-tmp-*"))
-    assert run_here(project, *job_words()).status == 0
-    assert markers(project) == SUCCEEDED
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 48 KiB, on which even run.err has no room in the end."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=48k", "none", str(disk)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_full_disk_fails_the_job_and_continue_finishes_it(tmp_path: Path, small_disk: Path) -> None:
-    whole, project = make_project(tmp_path / "whole", 12), make_project(tmp_path / "project", 12)
-    shutil.copytree(project / JOB, small_disk / "job002")
-    shutil.rmtree(project / JOB)
-    (project / JOB.rstrip("/")).symlink_to(small_disk / "job002")
-    ended = run_job(project, *job_words())
-    assert (ended.status != 0, markers(project)) == (True, FAILED)
-    assert "Traceback" not in ended.err
-    finished = states(project)
-    assert 0 < len(finished) < 12
-    assert {state.state for state in finished.values()} == {State.OURS}
-    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
-    assert run_here(project, *job_words()).status == 0
-    run_here(whole, *job_words())
-    assert len(states(project)) == 12
-    # the micrographs of the two projects differ in their dates, so only what follows the stamps can be compared
-    tables = [
-        [s[s.index(b"data_") :] for name, s in snapshot(p).items() if re.search("mic.*_.*star$", name)] for p in (project, whole)
-    ]
-    assert tables[0] == tables[1]
-
-
-# signals, abort, killed worker, second process
-
-
-@pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Project whose job runs for some seconds."""
-    return make_project(tmp_path_factory.mktemp("large"), MANY)
-
-
-@pytest.fixture
-def running(large: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
-    """Project and process of a job that has finished two micrographs of many, and runs on."""
-    shutil.rmtree(large / JOB)
-    prepare_job(large)
-    with started_job(large, job_words()) as process:
-        wait_for(lambda: "[ 2/40]" in log(large, "run.out") or process.poll() is not None, "two lines in run.out")
-        assert process.poll() is None, log(large, "run.err")
-        yield large, process
-
-
-def finished_part_is_declared(project: Path) -> bool:
-    names = {name for name, _ in listed(project)}
-    files = {name.replace("_autopick.star", ".mrc") for name in states(project)}
-    nodes = (project / JOB / "RELION_OUTPUT_NODES.star").read_text()
-    return names == files and 2 <= len(names) < MANY and f"{JOB}autopick.star" in nodes
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("whole_group", [False, True])
-def test_signal_ends_the_job_with_one_marker(
-    running: tuple[Path, subprocess.Popen[bytes]], number: signal.Signals, whole_group: bool
-) -> None:
-    project, process = running
-    worker = child_of(process.pid)
-    os.killpg(process.pid, number) if whole_group else process.send_signal(number)
-    while process.poll() is None:  # an impatient queue says it again and again
-        process.send_signal(number)
-        time.sleep(0.002)
-    ended = end_of(process, project, seconds=5)
-    assert (ended.status, markers(project)) == (1, FAILED)
-    assert f"stopped by {number.name}" in ended.err or f"the worker was killed by {number.name}" in ended.err
-    assert "press Continue to go on" in ended.err
-    assert finished_part_is_declared(project)
-    assert worker is not None
-    assert not Path(f"/proc/{worker}").exists()
-
-
-def test_abort_ends_the_job_within_two_seconds(running: tuple[Path, subprocess.Popen[bytes]]) -> None:
-    project, process = running
-    began = time.monotonic()
-    (project / JOB / ABORT_NOW).touch()
-    ended = end_of(process, project, seconds=10)
-    assert time.monotonic() - began < patience(2)
-    assert (ended.status, markers(project)) == (1, WAS_ABORTED)
-    assert "abort requested" in ended.err
-    assert finished_part_is_declared(project)
-
-
-def test_killed_worker_fails_the_job(running: tuple[Path, subprocess.Popen[bytes]]) -> None:
-    project, process = running
-    worker = child_of(process.pid)
-    assert worker is not None
-    os.kill(worker, signal.SIGKILL)
-    ended = end_of(process, project, seconds=5)
-    assert (ended.status, markers(project)) == (1, FAILED)
-    assert "the worker was killed by SIGKILL: out of memory?" in ended.err
-    assert finished_part_is_declared(project)
-
-
-def test_second_process_leaves_the_first_ones_job_alone(running: tuple[Path, subprocess.Popen[bytes]]) -> None:
-    project, process = running
-    process.send_signal(signal.SIGSTOP)
-    worker = child_of(process.pid)
-    assert worker is not None
-    os.kill(worker, signal.SIGSTOP)
-    second = run_here(project, *job_words())
-    assert second.status == 1
-    assert second.err.startswith(f"relion_ganpick: {JOB}: another relion_ganpick is running in this folder")
-    assert markers(project) == []
-    os.kill(worker, signal.SIGCONT)
-    process.send_signal(signal.SIGCONT)
-    ended = end_of(process, project)
-    assert (ended.status, markers(project)) == (0, SUCCEEDED)
-    assert len(listed(project)) == MANY
-
-
-def test_ignored_interrupt_does_not_stop_the_job(tmp_path: Path) -> None:
-    project = make_project(tmp_path, 3)
-    ignore = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
-    with started_job(project, job_words(), program=ignore + PROGRAM) as process:
-        wait_for(lambda: child_of(process.pid) is not None, "the worker")
-        os.killpg(process.pid, signal.SIGINT)
-        ended = end_of(process, project)
-    assert (ended.status, markers(project)) == (0, SUCCEEDED)
-
-
-def test_half_written_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:
-    project = make_project(tmp_path, 2)
-    left = [
-        project / JOB / folder / f"{TEMPORARY}12-mic00_autopick.star" for folder in ("", "Micrographs", ".ganpick/Micrographs")
-    ]
-    for path in left:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("data_\n\nloo")
-    assert run_here(project, *job_words()).status == 0
-    assert not any(path.exists() for path in left)
-
-
-def test_new_micrographs_star_may_name_them_all_again(tmp_path: Path) -> None:
-    project = make_project(tmp_path, 2)
-    names = [f"Micrographs/mic{k:02d}.mrc" for k in range(2)]
-    write_star(project / MICROGRAPHS_STAR, names * 3)
-    ended = run_here(project, *job_words())
-    assert "2 micrographs picked, 0 failed" in ended.out
-    assert [name for name, _ in listed(project)] == names
