@@ -100,7 +100,7 @@ def test_pick_prints_device_a_line_per_micrograph_and_the_summary(
     assert lines.pop(0) == "pixel size 6 A, as given"
     assert re.fullmatch(r"ganpick \S+ on cpu \(\w+\), 1 threads, model default \w+, diameter 180 A", lines[0])
     assert re.fullmatch(r"working diameter \S+ A.*: \d+ particles expected in 3 micrographs.*", lines.pop(1))
-    assert re.fullmatch(r"evidence of 3 micrographs: cut at 0\.\d+: \d+ picks, .*", lines.pop(1))
+    assert re.fullmatch(r"evidence of 3 micrographs: cut at 0\.\d+: \d+ candidates above it, .*", lines.pop(1))
     counts = [len(coordinates(path)) for path in sorted(tmp_path.glob("*_autopick.star"))]
     wanted = [f"[{k}/3] {f}: {n} picks" for k, (f, n) in enumerate(zip(files, counts, strict=True), 1)]
     assert [line.rpartition(" (")[0] for line in lines[1:4]] == wanted

@@ -39,7 +39,7 @@ def test_without_anything_that_speaks_for_particles_the_strict_cut_holds() -> No
     assert point.cut == pytest.approx(0.5, abs=1e-4)
     assert point.picks == 0
     assert point.lenient == LEAST_CUT
-    assert "no picks" in point.words()
+    assert "no candidates" in point.words()
 
 
 def test_no_candidates_at_all() -> None:
@@ -58,7 +58,7 @@ def test_the_cut_moves_smoothly_between_doubt_and_trust() -> None:
 
 def test_words_tell_cut_picks_and_share() -> None:
     point = operating_point(np.array([0.8] * 1500), 0.5)
-    assert point.words() == "cut at 0.50: 1,500 picks, 1,200 particles expected among them (80%)"
+    assert point.words() == "cut at 0.50: 1,500 candidates above it, 1,200 particles expected among them (80%)"
 
 
 @given(st.lists(st.floats(0, 1), max_size=60), st.floats(0.1, 0.9))

@@ -59,9 +59,9 @@ class OperatingPoint:
         """Say it in one line."""
         share = self.particles / self.picks if self.picks else 0.0
         return (
-            f"cut at {self.cut:.2f}: {self.picks:,} picks, {self.particles:,.0f} particles expected among them ({share:.0%})"
+            f"cut at {self.cut:.2f}: {self.picks:,} candidates above it, {self.particles:,.0f} particles expected among them ({share:.0%})"
             if self.picks
-            else f"cut at {self.cut:.2f}: no picks"
+            else f"cut at {self.cut:.2f}: no candidates above it"
         )
 
 
