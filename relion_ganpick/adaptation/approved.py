@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from relion_ganpick.adaptation.approved_fit import Candidates, fit_correction, standing_held_back
 from relion_ganpick.core.errors import GanpickError
@@ -21,7 +22,7 @@ from relion_ganpick.core.micrograph import read_micrograph
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.evidence.approved import approved_filter, describe_like, kept_in, lesson_from
-from relion_ganpick.evidence.filter import SetFilter
+from relion_ganpick.evidence.assess import gather_evidence, judged
 from relion_ganpick.evidence.operating_point import expected_f
 from relion_ganpick.evidence.view import View, view_of
 from relion_ganpick.formats.approved import Approved
@@ -31,6 +32,7 @@ from relion_ganpick.picking.stream import Task
 from relion_ganpick.version import __version__
 
 log = logging.getLogger(__name__)
+Values = NDArray[np.float64]
 
 FEWEST = 20
 REACH = 0.25  # diameters, the criterion of a right pick
@@ -59,7 +61,7 @@ def learn_approved(picker: Picker, tasks: Iterable[Task], approved: Approved) ->
 
     They say what the particle looks like, and they are positive. What nobody has approved counts the less, the fewer of all
     particles have been approved; see `adaptation.approved_fit`. The correction is taken if approved particles that it was not
-    shown rank higher by it.
+    shown rank higher by it than a job ranks them without it, with the judge of sets if the model has one.
 
     Parameters
     ----------
@@ -79,7 +81,11 @@ def learn_approved(picker: Picker, tasks: Iterable[Task], approved: Approved) ->
     if not seen:
         raise GanpickError(f"{approved.path}: none of its particles is in a micrograph that can be used: do their names agree?")
     of_set = approved_filter([lesson_from(each.view.picture, each.points) for each in seen])
-    parts = [_candidates(picker, each, of_set, number) for number, each in enumerate(seen)]
+    found = [describe_like(picker.model, each.view, each.marked, of_set, each.min_distance_px) for each in seen]
+    parts = [
+        Candidates(features, picks.score, match(picks.xy, each.points, REACH * PARTICLE_PX), np.full(len(picks), number))
+        for number, (each, (picks, features)) in enumerate(zip(seen, found, strict=True))
+    ]
     n_given = sum(len(each.points) for each in seen)
     n_found = sum(int(each.approved.sum()) for each in parts)
     if n_found < FEWEST:
@@ -88,7 +94,7 @@ def learn_approved(picker: Picker, tasks: Iterable[Task], approved: Approved) ->
             f"least {FEWEST} are needed: give more, check `diameter`, or see with ganpick check-orientation if they are turned"
         )
     every = Candidates(*(np.concatenate([getattr(each, name) for each in parts]) for name in Candidates.__dataclass_fields__))
-    before, after = standing_held_back(every)
+    before, after = standing_held_back(every, _usual(picker, seen, [picks for picks, _ in found]))
     correction, share = fit_correction(every, len(of_set.weights))
     kept_in(correction, of_set)
     text = (
@@ -167,14 +173,25 @@ def _look(picker: Picker, task: Task, approved: Approved) -> _Seen | None:
     small = prepared.scale.to_working(Picks(points[:, 0], points[:, 1], np.ones(len(points))))
     height, width = prepared.picture.shape
     inside = small.inside(-0.5, -0.5, width - 0.5, height - 0.5)
-    return _Seen(view_of(prepared.picture, marked), marked, inside.xy, picker.min_distance_px(prepared))
+    return _Seen(view_of(prepared.picture, marked, prepared.blank), marked, inside.xy, picker.min_distance_px(prepared))
 
 
-def _candidates(picker: Picker, seen: _Seen, of_set: SetFilter, number: int) -> Candidates:
-    """Describe the candidates of one micrograph."""
-    found, features = describe_like(picker.model, seen.view, seen.marked, of_set, seen.min_distance_px)
-    hits = match(found.xy, seen.points, REACH * PARTICLE_PX)
-    return Candidates(features, found.score, hits, np.full(len(found), number))
+def _usual(picker: Picker, seen: Sequence[_Seen], found: Sequence[Picks]) -> Values | None:
+    """Give candidates the figures of merit that a job gives them, (n,) float64; None if those are the model's own."""
+    if not picker.weighs_sets:
+        return None
+    names, views = [str(number) for number in range(len(seen))], [each.view for each in seen]
+    distance = seen[0].min_distance_px
+    evidence = gather_evidence(picker.model, views, names, distance)
+    usual = []
+    for name, view, picks in zip(names, views, found, strict=True):
+        by_set = judged(picker.model, view, name, evidence, distance)
+        merit = np.zeros(len(picks))
+        if len(by_set) and len(picks):
+            away, nearest = cKDTree(by_set.xy).query(picks.xy)
+            merit = np.where(away < REACH * PARTICLE_PX, by_set.score[nearest], 0.0)
+        usual.append(merit)
+    return np.concatenate(usual)
 
 
 def _read_record(path: Path) -> dict[str, Any]:

@@ -91,8 +91,19 @@ def standing(score: Values, approved: Marks) -> float:
     return float((rankdata(score)[approved].sum() - n_approved * (n_approved + 1) / 2) / (n_approved * (n - n_approved)))
 
 
-def standing_held_back(candidates: Candidates, seed: int = 1) -> tuple[float, float]:
-    """Compare how approved particles stand by the model alone and by a correction learned without them, in four parts."""
+def standing_held_back(candidates: Candidates, usual: Values | None = None, seed: int = 1) -> tuple[float, float]:
+    """Compare how approved particles stand without a correction and by one that was learned without them, in four parts.
+
+    Parameters
+    ----------
+    candidates
+        At least four of them approved.
+    usual
+        (n,) float64, the figures of merit that a job would give without approved particles; by default the model's own.
+    seed
+        Names the random stream.
+    """
+    usual = candidates.merit if usual is None else usual
     which = np.nonzero(candidates.approved)[0]
     part = np.random.default_rng(seed).permutation(len(which)) % FOLDS
     before, after = [], []
@@ -103,7 +114,7 @@ def standing_held_back(candidates: Candidates, seed: int = 1) -> tuple[float, fl
         correction, _ = fit_correction(replace(candidates, approved=known))
         others = ~known  # what was learned from judges nothing
         score = correction.correct(candidates.merit, candidates.features)
-        before.append(standing(candidates.merit[others], held_back[others]))
+        before.append(standing(usual[others], held_back[others]))
         after.append(standing(score[others], held_back[others]))
     return float(np.mean(before)), float(np.mean(after))
 

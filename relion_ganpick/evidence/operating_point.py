@@ -57,12 +57,10 @@ class OperatingPoint:
 
     def words(self) -> str:
         """Say it in one line."""
-        share = self.particles / self.picks if self.picks else 0.0
-        return (
-            f"cut at {self.cut:.2f}: {self.picks:,} candidates above it, {self.particles:,.0f} particles expected among them ({share:.0%})"
-            if self.picks
-            else f"cut at {self.cut:.2f}: no candidates above it"
-        )
+        if not self.picks:
+            return f"cut at {self.cut:.2f}: no candidates above it"
+        expected = f"{self.particles:,.0f} particles expected among them ({self.particles / self.picks:.0%})"
+        return f"cut at {self.cut:.2f}: {self.picks:,} candidates above it, {expected}"
 
 
 def expected_f(merit: Values) -> tuple[float, float]:
