@@ -26,6 +26,7 @@ from job_project import (
     make_project,
     markers,
     prepare_job,
+    run_here,
     run_job,
     snapshot,
     started_job,
@@ -181,6 +182,43 @@ def test_killed_jobs_end_as_an_undisturbed_one(project: Path, undisturbed: dict[
     assert sorted(files) == sorted(undisturbed)
     assert [name for name in files if files[name] != undisturbed[name]] == []
     assert observer.checked >= MANY
+
+
+class KilledError(BaseException):
+    """What a kill would be in another process."""
+
+
+@pytest.mark.parametrize("before", ["mic01_picks.json", "mic01_scores.star", "mic01_autopick.star"])
+def test_kill_before_any_file_of_a_micrograph_loses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str) -> None:
+    project = make_project(tmp_path, 3, SHAPE)
+    words = arguments()
+    assert run_here(project, *words).status == 0
+    undisturbed = snapshot(project)
+    shutil.rmtree(project / JOB)
+    prepare_job(project)
+    rename = Path.replace
+
+    def killed(self: Path, target: Path) -> Path:
+        if target.name == before:
+            raise KilledError
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KilledError):
+            run_here(project, *words)
+    prepare_job(project)
+    assert run_here(project, *words).status == 0
+    assert snapshot(project) == undisturbed
+
+
+def test_picks_for_pipelines_that_were_deleted_come_back(tmp_path: Path) -> None:
+    project = make_project(tmp_path, 1, SHAPE)
+    assert run_here(project, *arguments()).status == 0
+    (project / JOB / "Micrographs/mic00_picks.json").unlink()
+    assert run_here(project, *arguments("--threshold", "0.7")).status == 0
+    content = json.loads((project / JOB / "Micrographs/mic00_picks.json").read_text())
+    assert content["threshold"] == 0.7
 
 
 @pytest.mark.parametrize("delay", [0, 0.01, 0.03, 0.1, 0.3])

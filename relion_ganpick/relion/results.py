@@ -105,7 +105,10 @@ class JobResults:
         return None
 
     def keep(self, index: int, result: Result, picks: Picks) -> None:
-        """Write first all scores, then the picks for pipelines, then those that RELION reads, by which it is finished."""
+        """Write the picks for pipelines, then all scores, then the picks that RELION reads, by which it is finished.
+
+        Wherever a kill comes between: scores that hold have their picks for pipelines beside them.
+        """
         assert result.picks is not None
         if self.entries[index].pixel_size is None:
             log.warning(
@@ -113,10 +116,10 @@ class JobResults:
             )
         # taken before the file was read: should it change meanwhile, the next run picks it again
         fingerprint = self._fingerprints.pop(index) or digest("")
-        write_picks(Path(scores_file(self.output, self._name(index))), result.picks, fingerprint)
         self._shares[index] = result.contaminated_share
         about = described(self.picker, self._name(index), result)
         write_json(json_file(self._pick_file(index)), about, picks, result.picks)
+        write_picks(Path(scores_file(self.output, self._name(index))), result.picks, fingerprint)
         write_picks(self._pick_file(index), picks, self._settings_digest(fingerprint), result.picks)
 
     def failed(self, index: int, reason: str) -> str:
@@ -180,7 +183,7 @@ class JobResults:
         """Choose anew among scores that are still good; no network is needed."""
         scores = Path(scores_file(self.output, self._name(index)))
         found = inspect_picks(scores)
-        if found.state is not State.OURS or found.settings != fingerprint:
+        if found.state is not State.OURS or found.settings != fingerprint or not json_file(path).is_file():
             return None
         scored = read_picks(scores)
         picks = self.picker.cut.keep(scored)
