@@ -28,11 +28,14 @@ from job_project import (
     times,
 )
 
+from relion_ganpick.core.cut import Cut
 from relion_ganpick.core.frame import ImageArea
 from relion_ganpick.core.picks import THRESHOLDS, counts_above
 from relion_ganpick.formats.pick_files import read_picks
 from relion_ganpick.formats.picks_json import json_file
+from relion_ganpick.inspect.changes import Changes, Selection
 from relion_ganpick.inspect.job import find_job
+from relion_ganpick.inspect.saving import save
 from relion_ganpick.relion.markers import SUCCESS
 from relion_ganpick.report.masks import whole_mask
 
@@ -54,6 +57,10 @@ def finished(first_run: tuple[Path, Ended], tmp_path: Path) -> Path:
     project = Path(shutil.copytree(first_run[0], tmp_path / "project"))
     (project / JOB / SUCCESS).unlink()
     return project
+
+
+def no_look(*_: Any) -> Any:
+    raise AssertionError("ranks need no pictures")
 
 
 def coordinates(project: Path) -> list[Path]:
@@ -158,6 +165,20 @@ def test_continue_with_another_threshold_changes_all_that_show_picks(finished: P
         assert found["contaminated_share"] is not None
     summary = starfile.read(finished / JOB / "summary.star", always_dict=True)["micrographs"]
     assert list(summary["rlnGroupNrParticles"]) == [len(read_picks(path)) for path in coordinates(finished)]
+
+
+def test_ranks_that_the_page_saves_are_those_of_continue(finished: Path) -> None:
+    """Saved with the page, and continued with the same options: every file holds already, and the page says the same."""
+    selection = Selection(0.3, best=0.9, most=3)
+    save(find_job(finished / JOB), Changes(selection=selection), Cut(0.5), no_look)
+    before = [path.read_bytes() for path in coordinates(finished)]
+    assert [len(read_picks(path)) for path in coordinates(finished)] == [3] * N
+    ended = run_here(finished, *arguments(*WORDS, "--threshold", "0.3", "--best", "90%", "--most", "3"))
+    assert ended.status == 0
+    assert "from its scores" not in ended.out
+    assert [path.read_bytes() for path in coordinates(finished)] == before
+    facts = find_job(finished / JOB).facts
+    assert (facts.threshold, facts.best, facts.most) == (0.3, 0.9, 3)
 
 
 def test_picks_json_and_summary_follow_an_edited_file(finished: Path) -> None:

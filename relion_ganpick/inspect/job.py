@@ -14,6 +14,7 @@ import pandas as pd
 import starfile
 from numpy.typing import NDArray
 
+from relion_ganpick.core.cut import Cut
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import fitted, write_atomic
 from relion_ganpick.formats.micrographs_star import read_defocus, read_micrographs
@@ -45,6 +46,8 @@ class Facts:
         Angstrom per pixel where the STAR file has none.
     best
         Share of each micrograph's picks that is kept, the best ones; None is all.
+    most
+        Largest number that is kept on a micrograph; None is all.
     """
 
     diameter: float | None = None
@@ -54,6 +57,11 @@ class Facts:
     model: str | None = None
     angpix: float | None = None
     best: float | None = None
+    most: int | None = None
+
+    def cut(self, found: float) -> Cut:
+        """Which picks are kept; the threshold is the one that was found where none was taken down."""
+        return Cut(found if self.threshold is None else self.threshold, self.best, self.most)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from relion_ganpick.core.files import atomic
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.inspect.job import short_names
 from relion_ganpick.inspect.material import Material
-from relion_ganpick.inspect.payload import kept_counts
 from relion_ganpick.inspect.pictures import Looks, filtered
 from relion_ganpick.inspect.scores import STEPS
 from relion_ganpick.report.names import LOGFILE
@@ -68,9 +67,9 @@ def _histograms(material: Material) -> Any:
     figure = _page(f"{job.folder}: {int(scores.n_file.sum())} picks on {len(job.names)} micrographs")
     left, right = figure.subplots(1, 2)
     counts, edges = np.histogram(scores.score / STEPS, 50, (0, 1))
-    colours = [KEPT if low >= material.threshold - 1e-9 else DROPPED for low in edges[:-1]]
+    colours = [KEPT if low >= material.cut.threshold - 1e-9 else DROPPED for low in edges[:-1]]
     left.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=colours)
-    left.axvline(material.threshold, color="black", linewidth=1, label=f"threshold {material.threshold:g}")
+    left.axvline(material.cut.threshold, color="black", linewidth=1, label=f"threshold {material.cut.threshold:g}")
     left.set(xlabel="figure of merit", ylabel="scored picks", xlim=(0, 1))
     left.legend(frameon=False)
     most = int(scores.n_file.max(initial=1))
@@ -102,12 +101,12 @@ def _series(material: Material) -> Any:
 
 
 def _overlays(material: Material, shown: list[int]) -> Any:
-    names, counts = short_names(material.job.names), kept_counts(material.scores, material.threshold)
+    names = short_names(material.job.names)
     figure = _page("Kept picks in orange, those that are left out in blue")
     for ax, index in zip(figure.subplots(1, PER_PAGE, squeeze=False)[0], shown, strict=False):
         picks, looks = material.picks[index], material.seen[index].looks
         _draw(ax, looks, picks, material)
-        ax.set_title(f"{names[index]}: {counts[index]} of {len(picks)} kept", fontsize=9)
+        ax.set_title(f"{names[index]}: {len(material.cut.keep(picks))} of {len(picks)} kept", fontsize=9)
     for ax in figure.axes[len(shown) :]:
         ax.remove()
     return figure
@@ -121,8 +120,9 @@ def _draw(ax: Any, looks: Looks, picks: Picks, material: Material) -> None:
     ax.imshow(filtered(looks.picture), cmap="gray", vmin=0, vmax=255, extent=box, interpolation="none")
     ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
     diameter = material.job.diameter / looks.pixel_size
-    for colour, mask, line in ((DROPPED, picks.score < material.threshold, 0.5), (KEPT, picks.score >= material.threshold, 1.0)):
-        some: NDArray[np.float64] = picks.where(mask).xy
+    kept = material.cut.keep(picks)
+    for colour, shown, line in ((DROPPED, picks.without(kept), 0.5), (KEPT, kept, 1.0)):
+        some: NDArray[np.float64] = shown.xy
         size = np.full(len(some), diameter)
         circles = EllipseCollection(
             size, size, np.zeros(len(some)), units="xy", offsets=some, offset_transform=ax.transData,

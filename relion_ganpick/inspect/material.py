@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from relion_ganpick.core.cut import Cut
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.inspect.classes import Averages, averages_of
@@ -45,8 +46,8 @@ class Material:
     ----------
     job, scores
         The job, and the figures of merit of all its micrographs.
-    threshold
-        The one that its files are cut at.
+    cut
+        The one that its files follow.
     chosen
         Numbers of the micrographs that are shown.
     seen
@@ -61,7 +62,7 @@ class Material:
 
     job: Job
     scores: Scores
-    threshold: float
+    cut: Cut
     chosen: tuple[int, ...]
     seen: Mapping[int, Seen]
     problems: Mapping[int, str]
@@ -91,7 +92,7 @@ def gather(
         If the job's files cannot be read.
     """
     scores = read_scores(job)
-    threshold = scores.threshold() if job.facts.threshold is None else job.facts.threshold
+    cut = job.facts.cut(scores.threshold() if job.facts.threshold is None else job.facts.threshold)
     chosen = which_overlays(len(job.names), n)
     found: dict[int, Seen] = {}
     problems: dict[int, str] = {}
@@ -106,9 +107,9 @@ def gather(
             continue
         found[index] = Seen(looks, _veil(looks, contamination))
     picks = {index: scored_picks(job, index) for index in chosen}
-    kept = {index: picks[index].above(threshold) for index in found}
+    kept = {index: cut.keep(picks[index]) for index in found}
     averages = averages_of({index: each.looks for index, each in found.items()}, kept)
-    return Material(job, scores, threshold, tuple(chosen), found, problems, picks, averages)
+    return Material(job, scores, cut, tuple(chosen), found, problems, picks, averages)
 
 
 def _look(job: Job, index: int) -> Looks:

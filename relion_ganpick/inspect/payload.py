@@ -41,6 +41,7 @@ def job_payload(job: Job, scores: Scores, served: bool, text: str | None = None)
         "model": job.facts.model,
         "threshold": threshold,
         "best": job.facts.best,
+        "most": job.facts.most,
         "names": short_names(job.names),
         "states": states(scores),
         "odd": odd_ones(scores, job.contaminated, threshold).tolist(),

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,78 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from relion_ganpick.core.cut import Cut
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import write_atomic
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.formats.pick_files import State, cut_digest, inspect_picks, read_picks, write_edited, write_picks
 from relion_ganpick.formats.picks_json import json_file, refresh_json
+from relion_ganpick.inspect.changes import Changes, Numbers, Selection
 from relion_ganpick.inspect.job import Job
 from relion_ganpick.inspect.pictures import columns
 from relion_ganpick.version import __version__
 
 EDITS_FILE, LOCK_FILE = "edits.json", ".ganpick/lock"
-Numbers = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which scored picks are kept on micrographs that nobody has edited.
-
-    Attributes
-    ----------
-    threshold
-        Smallest figure of merit.
-    best
-        Share of a micrograph's remaining picks that is kept, the best ones, rounded up.
-    power_low, power_high
-        Limits of the local power; None is no limit.
-    dropped_classes
-        Numbers of class averages whose members are left out.
-    """
-
-    threshold: float
-    best: float = 1.0
-    power_low: float = 0.0
-    power_high: float | None = None
-    dropped_classes: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        if not 0 <= self.threshold <= 1:
-            raise GanpickError(f"a threshold of {self.threshold:g}: a figure of merit lies between 0 and 1")
-        if not 0 < self.best <= 1:
-            raise GanpickError(f"best {self.best:g}: give a share between 0 and 1")
-
-    @property
-    def needs_picture(self) -> bool:
-        """Whether a micrograph must be looked at to apply it."""
-        return self.power_low > 0 or self.power_high is not None or bool(self.dropped_classes)
-
-    def keep(self, picks: Picks, power: Numbers | None = None, classes: NDArray[np.intp] | None = None) -> Picks:
-        """Select; ``picks`` best first, ``power`` and ``classes`` one for each where they are needed."""
-        mask = picks.score >= self.threshold
-        if power is not None:
-            mask &= (power >= self.power_low) & (power <= (np.inf if self.power_high is None else self.power_high))
-        if classes is not None:
-            mask &= ~np.isin(classes, self.dropped_classes)
-        numbers = np.nonzero(mask)[0]
-        return picks.where(numbers[: int(np.ceil(len(numbers) * self.best - 1e-9))])
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What a page asks to save.
-
-    Attributes
-    ----------
-    edits
-        By micrograph: its picks from now on, where a negative figure of merit is a pick by hand; None for automatic ones.
-    selection
-        A new rule for all other micrographs, or None.
-    """
-
-    edits: Mapping[int, Picks | None] = field(default_factory=dict)
-    selection: Selection | None = None
 
 
 @dataclass
@@ -109,35 +49,7 @@ Look = Callable[[int, Picks], tuple[Numbers, NDArray[np.intp] | None]]
 """Local power, and classes where there are any, of a micrograph's picks."""
 
 
-def read_changes(content: Any, job: Job) -> Changes:
-    """Check what a page has sent.
-
-    Raises
-    ------
-    GanpickError
-        If it is not what a page sends.
-    """
-    try:
-        edits = {int(each["index"]): _list(each["list"]) for each in content["edits"]}
-        given = content["selection"]
-        selection = None
-        if given is not None:
-            high = given["power_high"]
-            selection = Selection(
-                float(given["threshold"]),
-                float(given["best"]),
-                float(given["power_low"]),
-                None if high is None else float(high),
-                tuple(sorted(int(k) for k in given["dropped_classes"])),
-            )
-    except (KeyError, TypeError, ValueError) as error:
-        raise GanpickError(f"what the page has sent cannot be understood ({error!r}): load it again") from error
-    if any(not 0 <= index < len(job.names) for index in edits):
-        raise GanpickError("the page is about another job: load it again")
-    return Changes(edits, selection)
-
-
-def save(job: Job, changes: Changes, threshold: float, look: Look, say: Callable[[int, int], None] = lambda *_: None) -> Saved:
+def save(job: Job, changes: Changes, cut: Cut, look: Look, say: Callable[[int, int], None] = lambda *_: None) -> Saved:
     """Save; every file appears whole or not at all, and `edits.json` first says what is about to be replaced.
 
     Parameters
@@ -146,8 +58,8 @@ def save(job: Job, changes: Changes, threshold: float, look: Look, say: Callable
         The job.
     changes
         What to save.
-    threshold
-        The one that the job's files are cut at now.
+    cut
+        The one that the job's files follow now.
     look
         Looks at a micrograph where the selection needs it.
     say
@@ -159,13 +71,13 @@ def save(job: Job, changes: Changes, threshold: float, look: Look, say: Callable
         If the job is running.
     """
     with job_lock(job.folder):
-        _take_down(job, changes, threshold)
+        _take_down(job, changes, cut)
         saved = Saved()
-        at = threshold if changes.selection is None else changes.selection.threshold
+        rule = Selection.of_cut(cut) if changes.selection is None else changes.selection
         for index, picks in changes.edits.items():
             with _noted(saved, job.names[index]):
                 if picks is None:
-                    _write_automatic(job, index, Selection(at) if changes.selection is None else changes.selection, look)
+                    _write_automatic(job, index, rule, look)
                 else:
                     write_edited(job.coordinates[index], picks)
                     refresh_json(json_file(job.coordinates[index]), picks, edited=True)
@@ -225,7 +137,7 @@ def read_edits(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _take_down(job: Job, changes: Changes, threshold: float) -> None:
+def _take_down(job: Job, changes: Changes, cut: Cut) -> None:
     """Add what is about to be replaced, and by what, to `edits.json`."""
     entries = read_edits(job.folder)
     common = {"time": datetime.now(timezone.utc).isoformat(timespec="seconds"), "version": __version__}
@@ -236,35 +148,26 @@ def _take_down(job: Job, changes: Changes, threshold: float) -> None:
         new = None if picks is None else columns(picks)
         entries.append(common | {"micrograph": job.names[index], "what": what, "old": old, "new": new})
     if changes.selection is not None:
-        entries.append(common | {"what": "selection", "old": {"threshold": threshold}, "new": asdict(changes.selection)})
+        entries.append(common | {"what": "selection", "old": asdict(Selection.of_cut(cut)), "new": asdict(changes.selection)})
     text = ",\n ".join(json.dumps(entry, separators=(",", ":")) for entry in entries)
     write_atomic(job.folder / EDITS_FILE, f"[{text}]\n")
 
 
 def _write_automatic(job: Job, index: int, selection: Selection, look: Look) -> None:
-    """Cut a micrograph's scores again: as *Continue* would, or, where no threshold gives the same, as an edited file."""
+    """Cut a micrograph's scores again: as *Continue* would, or, where none of its options gives the same, as an edited file."""
     scores = job.scores[index]
     found = inspect_picks(scores)
     if found.state is not State.OURS:
         raise GanpickError(f"{scores}: there are no scores to choose from; run the job again")
     scored = read_picks(scores)
     power, classes = look(index, scored) if selection.needs_picture else (None, None)
-    kept, as_continued = selection.keep(scored, power, classes), scored.above(selection.threshold)
-    as_job_does = len(kept) == len(as_continued)
+    kept = selection.keep(scored, power, classes)
+    as_job_does = np.array_equal(kept.xy, selection.cut.keep(scored).xy)
     refresh_json(json_file(job.coordinates[index]), kept, selection.threshold, edited=not as_job_does)
     if as_job_does:
-        write_picks(job.coordinates[index], kept, cut_digest(found.settings, selection.threshold), scored)
+        write_picks(job.coordinates[index], kept, cut_digest(found.settings, *selection.cut.key), scored)
     else:
         write_edited(job.coordinates[index], kept)
-
-
-def _list(content: Any) -> Picks | None:
-    if content is None:
-        return None
-    x, y, score = (np.array(content[name], np.float64).reshape(-1) for name in ("x", "y", "score"))
-    if not len(x) == len(y) == len(score) or not np.isfinite(np.concatenate([x, y, score])).all():
-        raise ValueError("columns of picks")
-    return Picks(x, y, score).rounded()
 
 
 @contextlib.contextmanager

@@ -6,22 +6,24 @@ import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from relion_ganpick.core.cut import Cut
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.formats.any_coordinates import read_any
+from relion_ganpick.inspect.changes import Changes, read_changes
 from relion_ganpick.inspect.classes import Averages, averages_of, classes_of
 from relion_ganpick.inspect.contamination import ContaminationFinder
 from relion_ganpick.inspect.job import Facts, Job, find_job, write_facts
 from relion_ganpick.inspect.payload import job_payload, numbers, packed, states
 from relion_ganpick.inspect.pictures import Looks, columns, contamination_layer, details, look_at
-from relion_ganpick.inspect.saving import Changes, Saved, read_changes, save
+from relion_ganpick.inspect.saving import Saved, save
 from relion_ganpick.inspect.scores import Scores, read_scores, scored_picks
 from relion_ganpick.report.overlays import which_overlays
 
@@ -109,8 +111,7 @@ class Session:
 
         def work() -> None:
             try:
-                payload_threshold = self._threshold()
-                saved = save(self.job, changes, payload_threshold, self._look_for_selection, self._say)
+                saved = save(self.job, changes, self._cut(), self._look_for_selection, self._say)
                 self._take_over(changes)
                 self._progress = self._after(saved, reload=changes.selection is not None)
             except (GanpickError, OSError) as error:
@@ -163,26 +164,25 @@ class Session:
             self.look(0)
 
     def _take_over(self, changes: Changes) -> None:
-        """Take down the rule that the job's files follow now, if a job with another one had been run."""
+        """Take down the rule that the job's files follow now, unless it is a threshold, which the files themselves tell."""
         facts, selection = self.job.facts, changes.selection
-        if selection is not None and facts.threshold is not None:
-            best = None if selection.best == 1 else selection.best
-            self.job = replace(self.job, facts=replace(facts, threshold=selection.threshold, best=best))
+        if selection is not None and (facts.threshold is not None or selection.cut != Cut(selection.threshold)):
+            self.job = replace(self.job, facts=replace(facts, **asdict(selection.cut)))
             write_facts(self.job.folder, self.job.facts)
 
-    def _threshold(self) -> float:
+    def _cut(self) -> Cut:
         known = self.job.facts.threshold
-        return self._scores().threshold() if known is None else known
+        return self.job.facts.cut(self._scores().threshold() if known is None else known)
 
     def _average(self) -> Averages | None:
         looks, kept = {}, {}
-        threshold = self._threshold()
+        cut = self._cut()
         for index in which_overlays(len(self.job.names), N_SAMPLE):
             try:
                 looks[index] = self.look(index)
             except GanpickError:
                 continue
-            kept[index] = scored_picks(self.job, index).above(threshold)
+            kept[index] = cut.keep(scored_picks(self.job, index))
         return averages_of(looks, kept)
 
     def _look_for_selection(self, index: int, picks: Picks) -> tuple[NDArray[np.float64], NDArray[np.intp] | None]:

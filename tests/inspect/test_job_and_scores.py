@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from inspect_job import DIAMETER, PER_MICROGRAPH, PIXEL_SIZE, THRESHOLD, N, particles
 
+from relion_ganpick.core.cut import Cut
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.formats.pick_files import write_picks
@@ -188,12 +189,20 @@ def test_logfile_of_micrographs_that_cannot_be_read_has_the_numbers(job_folder: 
     assert len(re.findall(rb"/Type /Page\b", write_logfile(material).read_bytes())) == 2
 
 
-def test_page_begins_with_the_share_that_the_job_was_run_with(job_folder: Path) -> None:
-    """Where a share is kept, the threshold cannot be found from the picks, so both are taken down."""
-    write_facts(job_folder, Facts(diameter=DIAMETER, threshold=0.25, best=0.7))
+def test_page_begins_with_the_ranks_that_the_job_was_run_with(job_folder: Path) -> None:
+    """Where ranks are kept, the threshold cannot be found from the picks, so all are taken down."""
+    write_facts(job_folder, Facts(diameter=DIAMETER, threshold=0.25, best=0.7, most=8))
     job = find_job(job_folder)
     payload = job_payload(job, read_scores(job), served=True)
-    assert (payload["threshold"], payload["best"]) == (0.25, 0.7)
+    assert (payload["threshold"], payload["best"], payload["most"]) == (0.25, 0.7, 8)
+
+
+def test_reports_show_the_ranks_that_the_job_was_run_with(job_folder: Path) -> None:
+    write_facts(job_folder, Facts(diameter=DIAMETER, threshold=0.25, best=0.7, most=8))
+    material = gather(find_job(job_folder))
+    assert material.cut == Cut(0.25, 0.7, 8)
+    assert material.averages is not None
+    assert sum(material.averages.counts) == 8 * (N - 1)
 
 
 def test_files_that_have_not_changed_are_not_read_again(job_folder: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from inspect_job import PER_MICROGRAPH, THRESHOLD, N, Page, particles
 
+from relion_ganpick.core.cut import Cut
 from relion_ganpick.formats.pick_files import State, cut_digest, inspect_picks, read_picks
 from relion_ganpick.inspect.report import write_report
 
@@ -117,6 +118,41 @@ def test_best_share_counts_on_every_micrograph(report: str, page: Page) -> None:
     half = -(-len(kept(0)) // 2)
     assert page.picks() == kept(0)[:half]
     assert page.text("kept") == str((N - 1) * half)
+
+
+def test_most_counts_on_every_micrograph_and_is_taken_back(report: str, page: Page) -> None:
+    page.open(report)
+    assert page.get("document.getElementById('most').max") == str(PER_MICROGRAPH)
+    for value in (9, 7, 5):  # one slide
+        page.run(f"const s = document.getElementById('most'); s.value = {value}; s.dispatchEvent(new Event('input'))")
+    page.settle()
+    assert page.picks() == kept(0)[:5]
+    assert page.text("kept") == str(5 * (N - 1))
+    assert page.get("document.getElementById('most').parentElement.querySelector('output').textContent") == "5"
+    assert page.get("ganpick.model('rows').data.picks[0]") == 5
+    page.run("ganpick.done.at(-1).time = 0; ganpick.choose({best: 0.25})")  # a while later
+    page.settle()
+    assert page.picks() == kept(0)[:4]  # the best quarter of 13 is less than 5
+    page.press("z")
+    assert page.picks() == kept(0)[:5]
+    page.click("undo")
+    assert page.picks() == kept(0)
+    assert page.get("document.getElementById('most').parentElement.querySelector('output').textContent") == "all"
+    assert not page.get("ganpick.rule_changed()")
+    page.press("y")
+    assert page.picks() == kept(0)[:5]
+
+
+def test_x_takes_back_a_rejection_and_nothing_else(report: str, page: Page) -> None:
+    page.open(report)
+    page.press("x")
+    assert page.text("state") == "rejected"
+    page.run("ganpick.choose({threshold: 0.7})")
+    page.settle()
+    page.press("x")
+    assert page.get("ganpick.selection.threshold") == 0.7
+    assert page.picks() == kept(0, 0.7)
+    assert page.text("state") == ""
 
 
 def test_keys_walk_and_switch(report: str, page: Page) -> None:
@@ -244,6 +280,22 @@ def test_threshold_is_saved_as_continue_would(job_folder: Path, page: Page, serv
     page.run("location.reload()")
     page.wait("typeof ganpick !== 'undefined' && ganpick.ready")
     assert page.picks() == kept(0, 0.7)
+
+
+def test_most_is_saved_as_continue_would_and_shown_again(job_folder: Path, page: Page, serve: Serve) -> None:
+    page.open(serve(job_folder))
+    page.run("ganpick.choose({most: 5})")
+    page.settle()
+    save(page)
+    for index in range(N - 1):
+        found = inspect_picks(file_of(job_folder, index))
+        assert (found.state, found.settings) == (State.OURS, cut_digest(f"{index:016x}", *Cut(THRESHOLD, most=5).key))
+        assert found.n_picks == 5
+    page.run("location.reload()")
+    page.wait("typeof ganpick !== 'undefined' && ganpick.ready")
+    assert page.picks() == kept(0)[:5]
+    assert page.get("document.getElementById('most').value") == "5"
+    assert page.get("document.getElementById('save').disabled")
 
 
 def test_automatic_picks_come_back(job_folder: Path, page: Page, serve: Serve) -> None:

@@ -13,12 +13,16 @@ import pytest
 import starfile
 from inspect_job import THRESHOLD, N, particles
 
+from relion_ganpick.core.cut import Cut
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.formats.pick_files import State, cut_digest, inspect_picks, read_picks, write_edited
 from relion_ganpick.inspect import saving
+from relion_ganpick.inspect.changes import Changes, Selection, read_changes
 from relion_ganpick.inspect.job import Job, find_job
-from relion_ganpick.inspect.saving import Changes, Selection, read_changes, read_edits, save
+from relion_ganpick.inspect.saving import read_edits, save
+
+CUT = Cut(THRESHOLD)
 
 
 def no_look(*_: Any) -> Any:
@@ -66,26 +70,48 @@ def test_rejected_micrograph_has_a_file_without_rows(job: Job) -> None:
 
 def test_threshold_leaves_edited_micrographs_alone(job: Job) -> None:
     write_edited(job.coordinates[3], Picks.none())
-    saved = save(job, Changes(selection=Selection(0.8)), THRESHOLD, no_look)
+    saved = save(job, Changes(selection=Selection(0.8)), CUT, no_look)
     assert saved.cut == N - 1
     assert saved.problems == []
     assert inspect_picks(job.coordinates[0]).settings == cut_digest(f"{0:016x}", 0.8)
     assert len(read_picks(job.coordinates[3])) == 0
 
 
-def test_best_share_is_written_as_edited_where_no_threshold_does_the_same(job: Job) -> None:
-    save(job, Changes(selection=Selection(THRESHOLD, best=0.5)), THRESHOLD, no_look)
-    half = -(-len(particles(0)[1].above(THRESHOLD)) // 2)
-    assert len(read_picks(job.coordinates[0])) == half
+@pytest.mark.parametrize(
+    ("cut", "n_kept"), [(Cut(THRESHOLD, best=0.5), 7), (Cut(THRESHOLD, most=5), 5), (Cut(0.3, 0.5, 8), 8), (Cut(0.3, 0.25, 8), 5)]
+)
+def test_ranks_are_written_as_continue_would_with_the_same_options(job: Job, cut: Cut, n_kept: int) -> None:
+    save(job, Changes(selection=Selection.of_cut(cut)), CUT, no_look)
+    picks = cut.keep(particles(0)[1])
+    assert len(picks) == n_kept
+    np.testing.assert_array_equal(read_picks(job.coordinates[0]).xy, picks.xy)
+    found = inspect_picks(job.coordinates[0])
+    assert (found.state, found.settings) == (State.OURS, cut_digest(f"{0:016x}", *cut.key))
+
+
+def test_ranks_of_what_power_leaves_are_written_as_edited(job: Job) -> None:
+    def look(_: int, picks: Picks) -> tuple[Any, Any]:
+        return np.arange(len(picks), dtype=float), None
+
+    save(job, Changes(selection=Selection(THRESHOLD, most=3, power_low=2)), CUT, look)
+    picks = particles(0)[1].above(THRESHOLD)
+    np.testing.assert_array_equal(read_picks(job.coordinates[0]).xy, picks.xy[2:5])
     assert inspect_picks(job.coordinates[0]).state is State.EDITED
     assert inspect_picks(job.coordinates[N - 1]).state is State.OURS  # nothing was left out of none
+
+
+def test_automatic_picks_are_those_of_the_jobs_ranks(job: Job) -> None:
+    save(job, Changes({0: Picks.none()}), CUT, no_look)
+    save(job, Changes({0: None}), Cut(THRESHOLD, most=4), no_look)
+    assert inspect_picks(job.coordinates[0]).settings == cut_digest(f"{0:016x}", *Cut(THRESHOLD, most=4).key)
+    assert len(read_picks(job.coordinates[0])) == 4
 
 
 def test_power_and_classes_are_judged_on_every_micrograph(job: Job) -> None:
     def look(index: int, picks: Picks) -> tuple[Any, Any]:
         return np.full(len(picks), 1.0 + index), np.arange(len(picks)) % 2
 
-    save(job, Changes(selection=Selection(THRESHOLD, power_high=3.5, dropped_classes=(1,))), THRESHOLD, look)
+    save(job, Changes(selection=Selection(THRESHOLD, power_high=3.5, dropped_classes=(1,))), CUT, look)
     n = len(particles(0)[1].above(THRESHOLD))
     assert len(read_picks(job.coordinates[2])) == -(-n // 2)
     assert len(read_picks(job.coordinates[3])) == 0
@@ -93,9 +119,9 @@ def test_power_and_classes_are_judged_on_every_micrograph(job: Job) -> None:
 
 def test_log_only_grows_and_keeps_what_was_there(job: Job) -> None:
     first = Picks(np.array([5.0]), np.array([6.0]), np.array([-1.0]))
-    save(job, Changes({0: first}), THRESHOLD, no_look)
-    save(job, Changes({0: None}), THRESHOLD, no_look)
-    save(job, Changes(selection=Selection(0.6)), THRESHOLD, no_look)
+    save(job, Changes({0: first}), CUT, no_look)
+    save(job, Changes({0: None}), CUT, no_look)
+    save(job, Changes(selection=Selection(0.6)), CUT, no_look)
     log = read_edits(job.folder)
     assert [entry["what"] for entry in log] == ["edit", "automatic", "selection"]
     assert log[0]["old"]["x"] == particles(0)[1].above(THRESHOLD).x.tolist()
@@ -109,7 +135,7 @@ def test_running_job_is_not_disturbed(job: Job) -> None:
     with (job.folder / ".ganpick" / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(GanpickError, match="the job is running; save when it has ended"):
-            save(job, Changes({0: Picks.none()}), THRESHOLD, no_look)
+            save(job, Changes({0: Picks.none()}), CUT, no_look)
     assert job.coordinates[0].read_text() == before
     assert not (job.folder / "edits.json").exists()
 
@@ -130,7 +156,7 @@ def test_killed_at_any_moment_every_file_is_whole(job: Job, monkeypatch: pytest.
         monkeypatch.setattr(Path, "replace", replace)
         new = Picks(np.array([9.0]), np.array([8.0]), np.array([-1.0]))
         with pytest.raises(KilledError):
-            save(job, Changes({0: new, 1: new, 2: new, 3: new}), THRESHOLD, no_look)
+            save(job, Changes({0: new, 1: new, 2: new, 3: new}), CUT, no_look)
         monkeypatch.undo()
         sizes = [len(read_picks(path)) for path in job.coordinates[:4]]
         assert sizes[: max(moment - 1, 0)] == [1] * max(moment - 1, 0)
@@ -148,12 +174,15 @@ def test_killed_at_any_moment_every_file_is_whole(job: Job, monkeypatch: pytest.
         lambda content: content["edits"].append({"index": 0, "list": {"x": ["nan"], "y": [1], "score": [1]}}),
         lambda content: content["selection"].update(threshold=2),
         lambda content: content["selection"].update(best=0),
+        lambda content: content["selection"].update(most=0),
+        lambda content: content["selection"].pop("most"),
     ],
 )
 def test_what_no_page_sends_is_refused(job: Job, spoil: Callable[[Any], Any]) -> None:
-    selection = {"threshold": 0.5, "best": 1, "power_low": 0, "power_high": None, "dropped_classes": []}
+    selection = {"threshold": 0.5, "best": 1, "most": 300, "power_low": 0, "power_high": None, "dropped_classes": []}
     content: dict[str, Any] = {"edits": [{"index": 1, "list": {"x": [1.2], "y": [3], "score": [-1]}}], "selection": selection}
     changes = read_changes(content, job)
+    assert changes.selection == Selection(0.5, most=300)
     assert changes.edits[1] is not None
     assert changes.edits[1].x.tolist() == [1]  # RELION cuts fractions off
     spoil(content)
@@ -163,7 +192,7 @@ def test_what_no_page_sends_is_refused(job: Job, spoil: Callable[[Any], Any]) ->
 
 def test_micrograph_that_cannot_be_written_does_not_stop_the_others(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     job.scores[2].unlink()
-    saved = saving.save(job, Changes(selection=Selection(0.9)), THRESHOLD, no_look)
+    saved = saving.save(job, Changes(selection=Selection(0.9)), CUT, no_look)
     assert saved.cut == N - 1
     assert len(saved.problems) == 1
     assert "mic002" in saved.text

@@ -61,8 +61,7 @@ ganpick.draw_classes = function () {
 
 ganpick.drop_class = function () {
   const k = ganpick.chosen_class;
-  if (ganpick.dropped_classes.has(k)) ganpick.dropped_classes.delete(k);
-  else ganpick.dropped_classes.add(k);
-  ganpick.draw_classes();
-  ganpick.changed();
+  const dropped = new Set(ganpick.dropped_classes);
+  if (!dropped.delete(k)) dropped.add(k);
+  ganpick.set_rule({dropped}, null);
 };

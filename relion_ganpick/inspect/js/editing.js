@@ -1,19 +1,60 @@
 "use strict";
-/* Edits of micrographs, with undo and redo. An edit is a micrograph's list before and after; null is "automatic". */
+/* What a person has changed, with undo and redo: the list of a micrograph, or the handles. */
 
 ganpick.done = [];
 ganpick.undone = [];
-ganpick.saved_at = 0;
 
-const copy_list = (list) => (list ? {x: [...list.x], y: [...list.y], score: [...list.score]} : null);
+const copy_list = (list) => (list ? {x: [...list.x], y: [...list.y], score: [...list.score]} : list);
 
-/** Give a micrograph a list of its own (null: automatic picks again) and remember what was before. */
+ganpick.same_selection = (a, b) => Object.keys(a).every((name) => a[name] === b[name]);
+
+/** Give a micrograph a list of its own; null: automatic picks again; undefined: as it is on disk. */
+const put_list = function (index, list) {
+  if (list === undefined) ganpick.own.delete(index);
+  else ganpick.own.set(index, copy_list(list));
+};
+
+/** The same, and remember what was before. */
 ganpick.edit = function (index, list, what = "edit") {
-  const had = ganpick.own.has(index);
-  ganpick.done.push({index, what, had, before: had ? copy_list(ganpick.own.get(index)) : null, after: copy_list(list)});
+  ganpick.done.push({index, what, before: copy_list(ganpick.own.get(index)), after: copy_list(list)});
   ganpick.undone = [];
-  ganpick.own.set(index, copy_list(list));
+  put_list(index, list);
   ganpick.changed();
+};
+
+const put_rule = function ({selection, dropped}) {
+  ganpick.selection = selection;
+  ganpick.dropped_classes = dropped;
+  ganpick.draw_classes();
+};
+
+const PAUSE = 700; // milliseconds; what a handle does without a longer one in between is taken back at once
+
+/** Set the handles, `{selection, dropped}` or one of them; a slide of one `handle` is one thing to undo. */
+ganpick.set_rule = function (change, handle) {
+  const before = {selection: ganpick.selection, dropped: ganpick.dropped_classes};
+  const after = {...before, ...change};
+  const last = ganpick.done.at(-1);
+  const now = performance.now();
+  if (last && last.what === "rule" && handle !== null && last.handle === handle && now - last.time < PAUSE) {
+    Object.assign(last, {after, time: now});
+  } else {
+    ganpick.done.push({what: "rule", handle, time: now, before, after});
+  }
+  ganpick.undone = [];
+  put_rule(after);
+  ganpick.changed();
+};
+
+/** Bring back one side of what was done. */
+const restore = function (step, state) {
+  if (step.what === "rule") {
+    put_rule(state);
+    ganpick.changed();
+  } else {
+    put_list(step.index, state);
+    ganpick.go(step.index).then(ganpick.changed);
+  }
 };
 
 ganpick.undo = function () {
@@ -21,23 +62,25 @@ ganpick.undo = function () {
   const last = ganpick.done.pop();
   if (!last) return;
   ganpick.undone.push(last);
-  if (last.had) ganpick.own.set(last.index, copy_list(last.before));
-  else ganpick.own.delete(last.index);
-  ganpick.go(last.index).then(ganpick.changed);
+  restore(last, last.before);
 };
 
 ganpick.redo = function () {
   const next = ganpick.undone.pop();
   if (!next) return;
-  ganpick.done.push(next);
-  ganpick.own.set(next.index, copy_list(next.after));
-  ganpick.go(next.index).then(ganpick.changed);
+  ganpick.done.push({...next, time: 0});
+  restore(next, next.after);
 };
 
+/** Keep no picks on this micrograph; if there are none already, give back those that it had. */
 ganpick.reject = function () {
-  const own = ganpick.own.get(ganpick.current);
-  if (own && !own.x.length) ganpick.undo();
-  else ganpick.edit(ganpick.current, {x: [], y: [], score: []}, "reject");
+  const index = ganpick.current;
+  if (ganpick.state_of(index) !== "rejected") {
+    ganpick.edit(index, {x: [], y: [], score: []}, "reject");
+    return;
+  }
+  const last = ganpick.done.findLast((step) => step.index === index && step.what === "reject");
+  ganpick.edit(index, last ? last.before : null, "automatic");
 };
 
 ganpick.revert = function () {

@@ -75,19 +75,21 @@ ganpick.next_odd = function () {
   return null;
 };
 
-/** Change the rule by which picks are kept. */
+/** Change the rule by which picks are kept. A number of picks that no micrograph has is no limit. */
 ganpick.choose = function (change) {
   const limit = (value, low, high) => Math.min(Math.max(value, low), high);
   const next = {...ganpick.selection, ...change};
   next.threshold = Math.round(limit(next.threshold, 0, 1) * 1000) / 1000;
   next.best = limit(next.best, 0.01, 1);
+  if (next.most !== null) next.most = Math.max(Math.round(next.most), 1);
+  if (next.most >= Number(element("most").max)) next.most = null;
   next.power_low = Math.max(Math.round(next.power_low * 100) / 100, 0);
   if (next.power_high !== null) {
     next.power_high = Math.round(next.power_high * 100) / 100;
     if (next.power_high >= ganpick.model("power").y_range.end) next.power_high = null;
   }
-  ganpick.selection = next;
-  ganpick.changed();
+  if (ganpick.same_selection(next, ganpick.selection)) ganpick.changed(); // a line may have been dragged too far
+  else ganpick.set_rule({selection: next}, Object.keys(change).join());
 };
 
 /** A line has moved. Bokeh tells of it a little later, also where the page itself has put the line. */
@@ -156,6 +158,7 @@ ganpick.connect = function () {
   on("contrast", "input", (event) => ganpick.set_contrast(Number(event.target.value)));
   on("threshold", "input", (event) => ganpick.choose({threshold: Number(event.target.value)}));
   on("best", "input", (event) => ganpick.choose({best: Number(event.target.value) / 100}));
+  on("most", "input", (event) => ganpick.choose({most: Number(event.target.value)}));
   on("compare", "change", ganpick.set_compare);
   on("other_threshold", "input", ganpick.set_compare);
   on("sort", "change", ganpick.draw_overview);
@@ -194,6 +197,8 @@ ganpick.start = async function () {
   element("save").hidden = !job.served;
   ganpick.selection.threshold = job.threshold;
   ganpick.selection.best = job.best ?? 1;
+  ganpick.selection.most = job.most;
+  element("most").max = Math.max(2, job.most ?? 0, ...job.counts);
   ganpick.saved_selection = {...ganpick.selection};
   element("other_threshold").value = Math.min(job.threshold + 0.1, 1);
   (job.compare || []).forEach((name, k) => {

@@ -1,20 +1,31 @@
 "use strict";
 /* Save what was changed. Only a served page can. */
 
-const same_selection = (a, b) => Object.keys(a).every((name) => a[name] === b[name]);
-
 ganpick.unsaved = function () {
-  const {done, saved_at, selection, saved_selection} = ganpick;
-  const classes = ganpick.dropped_classes.size !== (ganpick.saved_classes || 0);
-  return Boolean(saved_selection) && (done.length !== saved_at || classes || !same_selection(selection, saved_selection));
+  return Boolean(ganpick.saved_selection) && (ganpick.own.size > 0 || ganpick.rule_changed());
+};
+
+/** Whether the handles say something else than what is on disk. */
+ganpick.rule_changed = function () {
+  const dropped = [...ganpick.dropped_classes].sort().join();
+  return !ganpick.same_selection(ganpick.selection, ganpick.saved_selection) || dropped !== (ganpick.saved_classes || "");
+};
+
+/** The handles in words, for the question before they are saved. */
+ganpick.rule_in_words = function ({threshold, best, most, power_low, power_high}, n_dropped) {
+  const words = [`threshold ${threshold}`];
+  if (best < 1) words.push(`best ${Math.round(100 * best)} %`);
+  if (most !== null) words.push(`at most ${most}`);
+  if (power_low > 0) words.push(`power from ${power_low}`);
+  if (power_high !== null) words.push(`power up to ${power_high}`);
+  if (n_dropped) words.push(`without ${n_dropped} class${n_dropped === 1 ? "" : "es"}`);
+  return words.join(", ");
 };
 
 /** Everything that differs from what is on disk, as the server wants it. */
 ganpick.to_save = function () {
   const edits = [...ganpick.own].map(([index, list]) => ({index, list}));
-  const changed = !same_selection(ganpick.selection, ganpick.saved_selection)
-    || ganpick.dropped_classes.size !== (ganpick.saved_classes || 0);
-  const selection = changed ? {...ganpick.selection, dropped_classes: [...ganpick.dropped_classes]} : null;
+  const selection = ganpick.rule_changed() ? {...ganpick.selection, dropped_classes: [...ganpick.dropped_classes]} : null;
   return {edits, selection};
 };
 
@@ -32,8 +43,12 @@ ganpick.save = async function () {
   ganpick.take_drawn();
   const wanted = ganpick.to_save();
   const parts = [];
-  if (wanted.edits.length) parts.push(`${wanted.edits.length} edited micrographs`);
-  if (wanted.selection) parts.push(`new picks on all others (threshold ${wanted.selection.threshold})`);
+  const n = wanted.edits.length;
+  if (n) parts.push(`${n} edited micrograph${n === 1 ? "" : "s"}`);
+  if (wanted.selection) {
+    const words = ganpick.rule_in_words(wanted.selection, wanted.selection.dropped_classes.length);
+    parts.push(`new picks on all ${n ? "others" : "micrographs that are not edited"} (${words})`);
+  }
   if (!(await ganpick.ask(`Write ${parts.join(" and ")} to ${ganpick.job.folder}?`))) return;
   element("save").disabled = true;
   element("message").textContent = "saving ...";
@@ -70,9 +85,8 @@ ganpick.take_over = function (answer) {
   ganpick.own.clear();
   ganpick.done = [];
   ganpick.undone = [];
-  ganpick.saved_at = 0;
   ganpick.saved_selection = {...ganpick.selection};
-  ganpick.saved_classes = ganpick.dropped_classes.size;
+  ganpick.saved_classes = [...ganpick.dropped_classes].sort().join();
   if (answer.reload) for (const index of [...ganpick.details.keys()]) if (index !== ganpick.current) ganpick.details.delete(index);
   ganpick.changed();
 };

@@ -1,8 +1,8 @@
 "use strict";
 /* Which picks are kept: the handles, and the micrographs that have a list of their own because a person edited them. */
 
-/** One rule for all micrographs that nobody has edited. `best` is a share, `power_high` null is no limit. */
-ganpick.selection = {threshold: 0.5, best: 1, power_low: 0, power_high: null};
+/** One rule for all micrographs that nobody has edited. `best` is a share; `most` and `power_high` are null for no limit. */
+ganpick.selection = {threshold: 0.5, best: 1, most: null, power_low: 0, power_high: null};
 ganpick.dropped_classes = new Set();
 
 /** Own lists of edited micrographs, index -> {x, y, score}; null stands for "back to automatic". */
@@ -33,11 +33,11 @@ ganpick.selected = function (picks, selection, classes) {
     if (classes && drop.size && drop.has(classes[k])) continue;
     kept.push(k);
   }
-  return kept.slice(0, ganpick.share(kept.length, selection.best));
+  return kept.slice(0, ganpick.rank(kept.length, selection));
 };
 
-/** The best share of n picks, rounded up, so that one pick stays one. */
-ganpick.share = (n, best) => Math.ceil(n * best - 1e-9);
+/** How many of n picks are kept by rank: the best share, rounded up, so that one pick stays one; and no more than `most`. */
+ganpick.rank = (n, {best, most}) => Math.min(Math.ceil(n * best - 1e-9), most ?? n);
 
 /** What is kept on one micrograph, as {x, y, score}; `details` must be there. */
 ganpick.kept = function (details, selection = ganpick.selection) {
@@ -82,7 +82,7 @@ ganpick.count = function (index, selection = ganpick.selection) {
     if (job.scores[middle] >= least) low = middle + 1;
     else high = middle;
   }
-  const n = ganpick.share(low - begin, selection.best);
+  const n = ganpick.rank(low - begin, selection);
   let sum = 0;
   for (let k = begin; k < begin + n; k++) sum += job.scores[k];
   return [n, n ? sum / n / job.steps : null];

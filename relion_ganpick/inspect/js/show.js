@@ -115,7 +115,7 @@ ganpick.other_list = function (details) {
   const {mode, threshold} = ganpick.compare;
   if (mode === "off") return null;
   if (mode === "threshold") {
-    const numbers = ganpick.selected(details.picks, {threshold, best: 1, power_low: 0, power_high: null});
+    const numbers = ganpick.selected(details.picks, {threshold, best: 1, most: null, power_low: 0, power_high: null});
     return {x: numbers.map((k) => details.picks.x[k]), y: numbers.map((k) => details.picks.y[k]), score: numbers.map((k) => details.picks.score[k])};
   }
   if (mode === "saved") {
@@ -188,7 +188,7 @@ ganpick.draw_cloud = function (details) {
 
 /** Put the lines and sliders where the selection is. */
 ganpick.draw_handles = function () {
-  const {threshold, best, power_low, power_high} = ganpick.selection;
+  const {threshold, best, most, power_low, power_high} = ganpick.selection;
   const top = ganpick.model("power").y_range.end;
   ganpick.placed = {threshold, power_low, power_high: power_high === null ? top : power_high};
   ganpick.model("threshold_line").location = threshold;
@@ -201,6 +201,7 @@ ganpick.draw_handles = function () {
   };
   set("threshold", threshold, threshold.toFixed(3).replace(/0$/, ""));
   set("best", 100 * best, `${Math.round(100 * best)} %`);
+  set("most", most ?? element("most").max, most === null ? "all" : String(most));
 };
 
 ganpick.draw_names = function (details) {
