@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +19,8 @@ from job_project import DIAMETER, scene_pixels, wait_for, write_mrc, write_star
 from relion_ganpick.cli import main
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.settings import PickRequest, RunSettings
+from relion_ganpick.formats.pick_files import write_picks
+from relion_ganpick.runs import watch
 from relion_ganpick.runs.arrivals import Arrivals, in_folder, in_star
 from relion_ganpick.runs.request import RunRequest
 from relion_ganpick.runs.waking import is_network
@@ -207,3 +211,76 @@ def test_network_file_systems_are_told_by_the_table_of_mounts(tmp_path: Path) ->
     assert is_network(tmp_path / "far away" / "session1", table)
     assert is_network(tmp_path / "ssh", table)
     assert not is_network(tmp_path, table)
+
+
+def test_coordinates_that_were_touched_are_kept_or_picked_anew_and_the_others_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, out = tmp_path / "mics", tmp_path / "out"
+    add(folder, 0, 1, 2, 3)
+    with Watched(folder, out, FIXED, first=4).running() as watched:
+        wait_for(lambda: len(watched.told) == 4, "all of them")
+    before = coordinates(out)
+    cut, broken, emptied = (out / f"mic{k}_autopick.star" for k in (0, 1, 2))
+    cut.write_bytes(before[cut.name][:-9])
+    broken.write_text("hello\n")
+    emptied.write_bytes(b"")
+    with Watched(folder, out, FIXED, first=4).running() as again:
+        wait_for(lambda: len(again.told) == 2, "the broken one and the one that is picked anew")
+    failed, anew = sorted(again.told, key=lambda each: each["status"])
+    assert (Path(failed["micrograph"]).name, failed["status"]) == ("mic1.mrc", "failed")
+    assert f"{broken}: holds no columns _rlnCoordinateX and _rlnCoordinateY; not ours, so it is kept" in failed["error"]
+    assert Path(anew["micrograph"]).name == "mic0.mrc"
+    assert coordinates(out) == before | {broken.name: b"hello\n", emptied.name: b""}
+    listed = starfile.read(out / "summary.star", always_dict=True)[""]
+    assert [Path(name).name for name in listed["rlnMicrographName"]] == ["mic0.mrc", "mic2.mrc", "mic3.mrc"]
+    assert listed["rlnGroupNrParticles"][1] == 0
+    assert [each.getMessage() for each in caplog.records if "cut off" in each.getMessage()] == [
+        f"{cut}: is cut off, as a crash leaves it: this micrograph is picked anew"
+    ]
+
+
+def test_exit_status_tells_whether_nothing_could_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "mics"
+    folder.mkdir()
+    words = ["watch", str(folder), "--out", str(tmp_path / "out"), "--diameter", f"{DIAMETER:g}", "--device", "cpu"]
+    words += ["--working_diameter", f"{DIAMETER:g}", "--poll", "0.2", "--patience", "0.6", "--quiet", "0.01"]
+    assert main(words) == 0  # nothing came
+    (folder / "bad.mrc").write_bytes(b"nothing")
+    assert main(words) == 1
+    assert "ganpick: 0 micrographs, 0 picks (0.0 each), 1 failed, 0 waiting" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_damaged_record_of_the_options_is_named(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / CHOICES_FILE).write_text("{}")
+    (out / "watch.json").write_text('{"pick": ')
+    with pytest.raises(GanpickError, match=r"watch\.json: not a JSON file .*; delete it to go on with these options"):
+        Watched(tmp_path, out, FIXED).watch.carry_out(tmp_path)
+
+
+def test_micrograph_whose_coordinates_cannot_be_written_is_one_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, out = tmp_path / "mics", tmp_path / "out"
+    add(folder, 0, 1)
+
+    def write(path: Path, *given: Any, **more: Any) -> None:
+        if path.name == "mic0_autopick.star":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        write_picks(path, *given, **more)
+
+    monkeypatch.setattr(watch, "write_picks", write)
+    with Watched(folder, out, FIXED, first=2).running() as watched:
+        wait_for(lambda: len(watched.told) == 2, "both")
+    assert [each["status"] for each in watched.told] == ["failed", "picked"]
+    where = f"{out}/mic0_autopick.star: Input/output error"
+    assert watched.told[0]["error"] == f"{folder}/mic0.mrc: its picks cannot be kept ({where})"
+
+
+def test_micrograph_with_the_longest_name_is_picked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out = tmp_path / "mics", tmp_path / "out"
+    write_mrc(folder / f"{'n' * 251}.mrc", scene_pixels(0))
+    words = ["watch", str(folder), "--out", str(out), "--diameter", f"{DIAMETER:g}", "--device", "cpu", "--poll", "0.2"]
+    assert main([*words, "--working_diameter", f"{DIAMETER:g}", "--quiet", "0.03"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert len(starfile.read(told["coordinates"])) == told["picks"] > 10

@@ -8,6 +8,7 @@ from pathlib import Path
 from cryosparc_tool.data.exposures import Exposure
 from cryosparc_tool.data.power import RatedPicks, rated
 from relion_ganpick.formats.any_coordinates import read_any
+from relion_ganpick.formats.left_out import LeftOut
 from relion_ganpick.formats.names import match_names, name_stem
 
 
@@ -23,10 +24,18 @@ class Coordinates:
         pictures are upside down relative to CryoSPARC's.
     exposures
         All exposures that are asked for, so that coordinates which may belong to several of them are given to none.
+
+    Raises
+    ------
+    GanpickError
+        If none of the files can be read; one of many costs a line.
     """
 
     def __init__(self, paths: Sequence[Path], flip_y: bool, exposures: Sequence[Exposure] = ()) -> None:
-        self._by_stem = {stem: found.picks for stem, found in read_any(paths).items()}
+        left_out = LeftOut()
+        self._by_stem = {stem: found.picks for stem, found in read_any(paths, left_out).items()}
+        left_out.check_some(self._by_stem)
+        left_out.end()
         self._flip_y = flip_y
         matched = match_names([name_stem(each.path) for each in exposures], self._by_stem)
         self._matched = {each.uid: found for each, found in zip(exposures, matched, strict=True)}

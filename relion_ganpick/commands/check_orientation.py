@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from relion_ganpick.commands.leaving_out import leaving_out
 from relion_ganpick.core.errors import GanpickError, in_flags
 from relion_ganpick.core.text import printable
 from relion_ganpick.formats.names import find_points, match_names, name_stem
@@ -55,7 +56,9 @@ def run(namespace: argparse.Namespace) -> int:
     from relion_ganpick.core.orientation import ORIENTATIONS, Fit, pooled, verdict
     from relion_ganpick.formats.any_coordinates import read_any
 
-    coordinates = read_any(namespace.coordinates)
+    with leaving_out() as left_out:
+        coordinates = read_any(namespace.coordinates, left_out)
+        left_out.check_some(coordinates)
     values: dict[str, list[Points]] = {name: [] for name in ORIENTATIONS}
     used = 0
     matched = match_names([name_stem(path) for path in namespace.files], coordinates)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from relion_ganpick.commands import pick_sources
+from relion_ganpick.commands.leaving_out import leaving_out
 from relion_ganpick.commands.pick_sources import FORMATS
 
 
@@ -37,12 +38,15 @@ def run(namespace: argparse.Namespace) -> int:
     from relion_ganpick.formats.micrograph_list import completed, known_micrographs
 
     form = KNOWN[namespace.from_format] if namespace.from_format else None
-    picks = pick_sources.read_source(namespace.files, namespace.threshold, form)
-    if namespace.scale != 1:
-        picks = [each.scaled(namespace.scale) for each in picks]
-    known = known_micrographs(namespace.micrographs, namespace.angpix)
-    picks = in_our_rows(completed(picks, known, namespace.angpix))
-    if namespace.flip_y:
-        picks = [each.turned() for each in picks]
-    pick_sources.deliver(picks, namespace)
+    with leaving_out() as left_out:
+        picks = pick_sources.read_source(namespace.files, namespace.threshold, form, left_out)
+        left_out.check_some(picks)
+        if namespace.scale != 1:
+            picks = [each.scaled(namespace.scale) for each in picks]
+        known = known_micrographs(namespace.micrographs, namespace.angpix)
+        picks = in_our_rows(completed(picks, known, namespace.angpix, left_out))
+        left_out.check_some(picks)
+        if namespace.flip_y:
+            picks = [each.turned() for each in picks]
+        pick_sources.deliver(picks, namespace)
     return 0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from relion_ganpick.commands.leaving_out import leaving_out
 from relion_ganpick.core.errors import GanpickError
 
 if TYPE_CHECKING:
@@ -16,10 +18,14 @@ if TYPE_CHECKING:
 
     from relion_ganpick.core.evaluate import Figures
     from relion_ganpick.core.picks import Picks
+    from relion_ganpick.formats.coordinates import Coordinates
+    from relion_ganpick.formats.left_out import LeftOut
 
     Items = dict[str, tuple[Picks, NDArray[np.float64], float]]
 
 IGNORE_DIAMETERS = 0.5
+
+log = logging.getLogger(__name__)
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -50,7 +56,12 @@ def run(namespace: argparse.Namespace) -> int:
         value = getattr(namespace, name)
         if not 0 < value < math.inf:
             raise GanpickError(f"--{name} {value:g}: give a positive number")
-    report = _report(_items(namespace), -math.inf if namespace.threshold is None else namespace.threshold)
+    with leaving_out() as left_out:
+        _show(_report(_items(namespace, left_out), -math.inf if namespace.threshold is None else namespace.threshold), namespace)
+    return 0
+
+
+def _show(report: dict[str, Any], namespace: argparse.Namespace) -> None:
     print(f"{'micrograph':<32} {'truth':>6} {'picks':>6} {'P':>6} {'R':>6} {'F1':>6}")
     for name, row in report["micrographs"].items():
         print(f"{name:<32} {_columns(row)}")
@@ -64,16 +75,19 @@ def run(namespace: argparse.Namespace) -> int:
     if namespace.json is not None:
         how = {name: getattr(namespace, name) for name in ("diameter", "angpix", "tolerance", "threshold")}
         namespace.json.write_text(json.dumps(how | report, indent=1) + "\n")
-    return 0
 
 
-def _items(namespace: argparse.Namespace) -> Items:
+def _items(namespace: argparse.Namespace, left_out: LeftOut) -> Items:
     """Read picks, reference centres and reach in pixels by micrograph."""
     from relion_ganpick.core.picks import Picks
     from relion_ganpick.formats.any_coordinates import read_any
     from relion_ganpick.formats.coordinates import without_ignored
 
-    picked, truth = read_any(namespace.picks), read_any(namespace.truth)
+    picked = read_any(namespace.picks, left_out)
+    n_lost = len(left_out.files)
+    truth = read_any(namespace.truth, left_out)
+    picked, truth = _comparable(picked, truth, left_out.files[:n_lost], left_out.files[n_lost:])
+    left_out.check_some(truth)
     lost = [name for name in picked if name not in truth]
     if lost:
         raise GanpickError(
@@ -88,6 +102,25 @@ def _items(namespace: argparse.Namespace) -> Items:
         picks = without_ignored(picks, truth[name].ignore, IGNORE_DIAMETERS * diameter_px)
         items[name] = (picks, truth[name].picks.xy, namespace.tolerance * diameter_px)
     return items
+
+
+def _comparable(
+    picked: dict[str, Coordinates], truth: dict[str, Coordinates], lost_picks: list[Path], lost_truth: list[Path]
+) -> tuple[dict[str, Coordinates], dict[str, Coordinates]]:
+    """Leave out micrographs whose picks or reference cannot be read: they would count as micrographs without any.
+
+    A file that has no micrograph's name may have been about any that is missing.
+    """
+    from relion_ganpick.formats.names import micrograph_stem
+
+    stems = {micrograph_stem(path) for path in lost_picks}
+    unread = stems if stems <= set(truth) | set(picked) else stems | set(truth)
+    gone = {name for name in truth if name not in picked and name in unread}
+    gone |= {name for name in picked if name not in truth and lost_truth}
+    if gone:
+        log.warning(f"{len(gone)} micrograph{'' if len(gone) == 1 else 's'} not compared, as picks or reference cannot be read")
+    kept = {name: each for name, each in truth.items() if name not in gone}
+    return {name: each for name, each in picked.items() if name not in gone}, kept
 
 
 def _report(items: Items, threshold: float) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from relion_ganpick.commands import pick_sources
+from relion_ganpick.commands.leaving_out import leaving_out
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -34,9 +35,12 @@ def run(namespace: argparse.Namespace) -> int:
     folder = namespace.folder
     if not any((folder / name).is_file() for name in (pick_sources.LIST_FILE, pick_sources.DATASET)):
         raise GanpickError(f"{folder}: no folder of a job that has picked; for files of other programs take ganpick convert")
-    picks = pick_sources.read_source([folder], namespace.threshold)
-    if namespace.diameter is None:
-        namespace.diameter = pick_sources.diameter_of(folder)
-    known = known_micrographs(namespace.micrographs, namespace.angpix)
-    pick_sources.deliver(completed(picks, known, namespace.angpix), namespace)
+    with leaving_out() as left_out:
+        picks = pick_sources.read_source([folder], namespace.threshold, left_out=left_out)
+        if namespace.diameter is None:
+            namespace.diameter = pick_sources.diameter_of(folder)
+        known = known_micrographs(namespace.micrographs, namespace.angpix)
+        picks = completed(picks, known, namespace.angpix, left_out)
+        left_out.check_some(picks)
+        pick_sources.deliver(picks, namespace)
     return 0

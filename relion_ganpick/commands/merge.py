@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relion_ganpick.commands import pick_sources
+from relion_ganpick.commands.leaving_out import leaving_out
 from relion_ganpick.core.errors import GanpickError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from relion_ganpick.core.merge import Merged
+    from relion_ganpick.formats.left_out import LeftOut
     from relion_ganpick.formats.micrograph_picks import MicrographPicks
 
 SHARE_OF_DIAMETER = 0.5
@@ -49,16 +51,25 @@ def run(namespace: argparse.Namespace) -> int:
         raise GanpickError("give at least two jobs, files or folders of picks to merge")
     if not 1 <= namespace.at_least <= len(sources):
         raise GanpickError(f"--at_least {namespace.at_least}: give a number from 1 to {len(sources)}, that of the inputs")
+    with leaving_out() as left_out:
+        entries = _by_micrograph(namespace, left_out)
+        left_out.check_some(entries)
+        _merge(entries, namespace)
+    return 0
+
+
+def _merge(entries: list[tuple[MicrographPicks, list[MicrographPicks | None]]], namespace: argparse.Namespace) -> None:
+    """Join the picks of each micrograph, and write them and who has found which."""
     from dataclasses import replace
 
     from relion_ganpick.core.files import write_atomic
     from relion_ganpick.core.merge import merge
     from relion_ganpick.core.picks import Picks
 
-    tables, found = [], []
+    tables, found, sources = [], [], namespace.sources
     if namespace.diameter is None:
         namespace.diameter = next((each for each in map(pick_sources.diameter_of, sources) if each is not None), None)
-    for each, picks in _by_micrograph(namespace):
+    for each, picks in entries:
         merged = merge([Picks.none() if one is None else one.picks for one in picks], _reach(namespace, each), namespace.at_least)
         box = next((one.box for one in picks if one is not None and one.box is not None), None)
         found.append(replace(each, picks=merged.picks, scored=any(one is not None and one.scored for one in picks), box=box))
@@ -69,10 +80,11 @@ def run(namespace: argparse.Namespace) -> int:
 
     write_atomic(beside, pd.concat(tables).to_csv(index=False))
     print(f"who has found which: {beside}")
-    return 0
 
 
-def _by_micrograph(namespace: argparse.Namespace) -> list[tuple[MicrographPicks, list[MicrographPicks | None]]]:
+def _by_micrograph(
+    namespace: argparse.Namespace, left_out: LeftOut
+) -> list[tuple[MicrographPicks, list[MicrographPicks | None]]]:
     """Put together what each source has of each micrograph."""
     from relion_ganpick.formats.exchange import in_our_rows
     from relion_ganpick.formats.micrograph_list import completed, known_micrographs
@@ -81,7 +93,8 @@ def _by_micrograph(namespace: argparse.Namespace) -> list[tuple[MicrographPicks,
     known = known_micrographs(namespace.micrographs, namespace.angpix)
     found: dict[str, tuple[MicrographPicks, list[MicrographPicks | None]]] = {}
     for number, path in enumerate(namespace.sources):
-        read = in_our_rows(completed(pick_sources.read_source([path], namespace.threshold), known, namespace.angpix))
+        picks = pick_sources.read_source([path], namespace.threshold, left_out=left_out)
+        read = in_our_rows(completed(picks, known, namespace.angpix, left_out))
         before = set(found)
         for each in read:
             key = find_name(each.stem, before) or each.stem

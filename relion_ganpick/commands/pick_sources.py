@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from relion_ganpick.core.errors import GanpickError
 
 if TYPE_CHECKING:
+    from relion_ganpick.formats.left_out import LeftOut
     from relion_ganpick.formats.micrograph_picks import Format, MicrographPicks
 
 FORMATS = ("star", "csv", "cs", "topaz", "cbox", "box", "eman2", "coco")
@@ -71,7 +72,12 @@ def check(namespace: argparse.Namespace) -> None:
         raise GanpickError(f"--box_px {box}: give an even number of pixels, at least 2")
 
 
-def read_source(paths: Sequence[Path], threshold: float | None = None, form: Format | None = None) -> list[MicrographPicks]:
+def read_source(
+    paths: Sequence[Path],
+    threshold: float | None = None,
+    form: Format | None = None,
+    left_out: LeftOut | None = None,
+) -> list[MicrographPicks]:
     """Read picks of a job's folder, or from files and folders of any program.
 
     Parameters
@@ -82,13 +88,15 @@ def read_source(paths: Sequence[Path], threshold: float | None = None, form: For
         Keep picks from this figure of merit on. A job's files are cut again, as its *Continue* would do it.
     form
         Format of the files; None tells it.
+    left_out
+        Takes down files that cannot be read; None raises at the first of them.
     """
     from relion_ganpick.formats.exchange import read_picks_of
 
     if len(paths) == 1 and (paths[0] / LIST_FILE).is_file():
-        return _of_job(paths[0], threshold)
+        return _of_job(paths[0], threshold, left_out)
     files = [path / DATASET if (path / DATASET).is_file() else path for path in paths]
-    found = read_picks_of(files, form)
+    found = read_picks_of(files, form, left_out)
     return found if threshold is None else [each.above(threshold) for each in found]
 
 
@@ -122,24 +130,27 @@ def deliver(micrographs: Sequence[MicrographPicks], namespace: argparse.Namespac
     print(f"{n_picks} picks of {len(micrographs)} micrographs written to {out} ({form.title})")
 
 
-def _of_job(folder: Path, threshold: float | None) -> list[MicrographPicks]:
+def _of_job(folder: Path, threshold: float | None, left_out: LeftOut | None) -> list[MicrographPicks]:
     """Read the picks of a job: those in its coordinate files, edited or not, or its scores from a threshold on."""
+    from relion_ganpick.formats.left_out import reading
     from relion_ganpick.formats.micrograph_picks import MicrographPicks
-    from relion_ganpick.formats.pick_files import State, inspect_picks, read_picks
+    from relion_ganpick.formats.pick_files import State, check_whole, inspect_picks, read_picks
     from relion_ganpick.inspect.job import find_job
     from relion_ganpick.inspect.scores import scored_picks
 
     job = find_job(folder)
-    found = []
+    sizes, found = job.pixel_sizes, []
     for index, (name, path) in enumerate(zip(job.names, job.coordinates, strict=True)):
         if not path.is_file():
             continue
-        each = MicrographPicks(name, read_picks(path), source=path, pixel_size=job.pixel_sizes.get(name))
-        if threshold is not None:
-            if inspect_picks(path).state is State.OURS:
-                each = replace(each, picks=scored_picks(job, index))
-            each = each.above(threshold)
-        found.append(each)
-    if not found:
+        with reading(left_out, path):
+            check_whole(path)
+            each = MicrographPicks(name, read_picks(path), source=path, pixel_size=sizes.get(name))
+            if threshold is not None:
+                if inspect_picks(path).state is State.OURS:
+                    each = replace(each, picks=scored_picks(job, index))
+                each = each.above(threshold)
+            found.append(each)
+    if not found and not (left_out is not None and left_out.files):
         raise GanpickError(f"{folder}: none of the coordinate files on its list is there")
     return found

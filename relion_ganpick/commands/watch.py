@@ -42,7 +42,12 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def run(namespace: argparse.Namespace) -> int:
-    """Watch until it is to end; the exit status is 0 also if some micrographs could not be used, since each has its line."""
+    """Watch until it is to end.
+
+    Returns
+    -------
+    Exit status: 0 also if some micrographs could not be used, since each has its line; 1 if none could.
+    """
     pick, how = settings_from(PickRequest, namespace), settings_from(RunSettings, namespace)
     settings = settings_from(WatchSettings, namespace)
     watched, out = namespace.watched, namespace.out
@@ -60,7 +65,7 @@ def run(namespace: argparse.Namespace) -> int:
     with _listening(terminal), _ended_by_signals():
         watch = Watch(RunRequest(pick, how), arrivals, out, _targets(watched, out), settings, stop_file, _tell)
         watch.carry_out(place, namespace.renew)
-    return 0
+    return 1 if watch.failures and not watch.rows else 0
 
 
 def _place(watched: Path) -> tuple[Path, bool]:
@@ -80,6 +85,7 @@ def _place(watched: Path) -> tuple[Path, bool]:
 
 def _targets(watched: Path, out: Path) -> Callable[[str], Path]:
     """Make what names coordinate files: as the micrographs lie below the folder, or by RELION's rules for those of a list."""
+    from relion_ganpick.core.files import fitted
     from relion_ganpick.relion.names import inside_stem
 
     def target(name: str) -> Path:
@@ -87,7 +93,7 @@ def _targets(watched: Path, out: Path) -> Callable[[str], Path]:
             return out / f"{inside_stem(name)}_autopick.star"
         inside = Path(name).relative_to(watched)
         stem = inside.name.removesuffix(".gz").removesuffix(".bz2")
-        return out / inside.parent / f"{Path(stem).stem}_autopick.star"
+        return out / inside.parent / f"{fitted(Path(stem).stem)}_autopick.star"
 
     return target
 

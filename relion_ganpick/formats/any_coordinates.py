@@ -8,12 +8,20 @@ from pathlib import Path
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.formats.coordinates import Coordinates, read_coordinates
 from relion_ganpick.formats.exchange import read_picks_of
+from relion_ganpick.formats.left_out import LeftOut
 from relion_ganpick.formats.micrograph_picks import MicrographPicks
 from relion_ganpick.formats.picks_csv import is_of_many
 
 
-def read_any(paths: Sequence[Path]) -> dict[str, Coordinates]:
+def read_any(paths: Sequence[Path], left_out: LeftOut | None = None) -> dict[str, Coordinates]:
     """Read coordinates by the micrograph's stem, from files of any format that is known and folders of them.
+
+    Parameters
+    ----------
+    paths
+        Files or folders.
+    left_out
+        Takes down files that cannot be read; None raises at the first of them.
 
     Raises
     ------
@@ -22,7 +30,7 @@ def read_any(paths: Sequence[Path]) -> dict[str, Coordinates]:
     """
     found: dict[str, Coordinates] = {}
     for path in paths:
-        for stem, each in _read(path).items():
+        for stem, each in _read(path, left_out).items():
             if stem in found:
                 raise GanpickError(
                     f"{found[stem].source} and {each.source} both have coordinates of micrograph {stem}: give one of them"
@@ -31,14 +39,14 @@ def read_any(paths: Sequence[Path]) -> dict[str, Coordinates]:
     return found
 
 
-def _read(path: Path) -> dict[str, Coordinates]:
+def _read(path: Path, left_out: LeftOut | None) -> dict[str, Coordinates]:
     ours = {".star", ".csv"}
     if path.is_dir():
         has_ours = any(each.suffix in ours for each in path.rglob("*"))
-        return read_coordinates([path]) if has_ours else _by_stem(read_picks_of([path]))
+        return read_coordinates([path], left_out) if has_ours else _by_stem(read_picks_of([path], left_out=left_out))
     if path.suffix in ours and not (path.suffix == ".csv" and is_of_many(path)):
-        return read_coordinates([path])
-    return _by_stem(read_picks_of([path]))
+        return read_coordinates([path], left_out)
+    return _by_stem(read_picks_of([path], left_out=left_out))
 
 
 def _by_stem(micrographs: Sequence[MicrographPicks]) -> dict[str, Coordinates]:

@@ -14,12 +14,17 @@ from scipy.spatial import cKDTree
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
+from relion_ganpick.formats.left_out import LeftOut, reading
 from relion_ganpick.formats.names import micrograph_stem
+from relion_ganpick.formats.pick_files import check_whole
 from relion_ganpick.formats.star_frames import read_frames
 
 Points = NDArray[np.float64]
 
 X, Y, SCORE, MICROGRAPH = "rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", "rlnMicrographName"
+LISTED = "rlnMicrographCoordinates"
+PICKERS = ("_autopick", "_manualpick")  # files of a micrograph's picks end so
+SUFFIX_FILE = "coords_suffix_"  # RELION 3.1 looks there for how they end
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Coordinates:
     scored: bool = True
 
 
-def read_coordinates(paths: Sequence[Path]) -> dict[str, Coordinates]:
+def read_coordinates(paths: Sequence[Path], left_out: LeftOut | None = None) -> dict[str, Coordinates]:
     """Read coordinates from files and folders.
 
     A file is a CSV with columns x and y (optional: score, and kind, which is "particle" or "ignore"), or a STAR file: of
@@ -59,6 +64,8 @@ def read_coordinates(paths: Sequence[Path]) -> dict[str, Coordinates]:
     ----------
     paths
         Files or folders.
+    left_out
+        Takes down files that cannot be read; None raises at the first of them.
 
     Returns
     -------
@@ -73,22 +80,22 @@ def read_coordinates(paths: Sequence[Path]) -> dict[str, Coordinates]:
     for path in paths:
         if not path.exists():
             raise GanpickError(f"{path}: there is no such file or folder")
-        before = len(found)
-        for stem, coordinates in _read_folder(path) if path.is_dir() else _read_file(path):
+        before = len(found) + _count(left_out)
+        for stem, coordinates in _read_folder(path, left_out) if path.is_dir() else _read_file(path, left_out):
             if stem in found:
                 raise GanpickError(
                     f"{found[stem].source} and {coordinates.source} both have coordinates of micrograph {stem}: "
                     "give one of them, or rename the micrographs"
                 )
             found[stem] = coordinates
-        if path.is_dir() and len(found) == before:
+        if path.is_dir() and len(found) + _count(left_out) == before:
             raise GanpickError(f"{path}: there are no STAR or CSV files with coordinates in this folder")
     return found
 
 
 def has_coordinates(path: Path) -> bool:
     """Tell a STAR file with coordinates from one about something else, such as the list of a job's coordinate files."""
-    return any(X in table for table in _star_tables(path))
+    return _hold_coordinates(_star_tables(path), path)
 
 
 def without_ignored(coordinates: Picks, ignore: Points, reach: float) -> Picks:
@@ -98,27 +105,57 @@ def without_ignored(coordinates: Picks, ignore: Points, reach: float) -> Picks:
     return coordinates.where(np.asarray(cKDTree(ignore).query(coordinates.xy)[0] > reach))
 
 
-def _read_folder(folder: Path) -> Iterator[tuple[str, Coordinates]]:
+def _count(left_out: LeftOut | None) -> int:
+    return 0 if left_out is None else len(left_out.files)
+
+
+def _read_folder(folder: Path, left_out: LeftOut | None) -> Iterator[tuple[str, Coordinates]]:
     files = [path for path in sorted(folder.rglob("*")) if path.suffix in (".star", ".csv") and path.is_file()]
     files = [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     for path in files:
         if path.suffix == ".csv":
-            yield from _read_file(path)
+            yield from _read_file(path, left_out)
         elif path.with_suffix(".csv") not in files:
-            tables = _star_tables(path)
-            if any(X in table for table in tables):
-                yield from _from_tables(tables, path)
+            found: list[tuple[str, Coordinates]] = []
+            with reading(left_out, path):
+                tables = _star_tables(path)
+                if _hold_coordinates(tables, path):
+                    found = list(_from_tables(tables, path))
+            yield from found
 
 
-def _read_file(path: Path) -> Iterator[tuple[str, Coordinates]]:
+def _hold_coordinates(tables: Sequence[Any], path: Path) -> bool:
+    """Tell whether a file in a folder holds coordinates, or is about something else.
+
+    Raises
+    ------
+    GanpickError
+        If it is about nothing, or its name says that it should hold coordinates.
+    """
+    if any(X in table for table in tables):
+        return True
+    if not path.stat().st_size or path.name.startswith(SUFFIX_FILE) or any(LISTED in table for table in tables):
+        return False
+    if not tables or path.stem.endswith(PICKERS):
+        raise GanpickError(f"{path}: holds no columns _{X} and _{Y}")
+    return False
+
+
+def _read_file(path: Path, left_out: LeftOut | None) -> list[tuple[str, Coordinates]]:
+    with reading(left_out, path):
+        return list(_in_file(path, left_out))
+    return []
+
+
+def _in_file(path: Path, left_out: LeftOut | None) -> Iterator[tuple[str, Coordinates]]:
     if path.suffix == ".csv":
         return iter([(micrograph_stem(path), _from_csv(path))])
     if path.suffix != ".star":
         raise GanpickError(f"{path}: coordinates are read from .star and .csv files only")
     tables = _star_tables(path)
     for table in tables:
-        if "rlnMicrographCoordinates" in table:
-            return _from_list(table, path)
+        if LISTED in table:
+            return _from_list(table, path, left_out)
     if not any(X in table for table in tables):
         raise GanpickError(f"{path}: there is no column {X}, and no list of coordinate files")
     return _from_tables(tables, path)
@@ -160,21 +197,29 @@ def _from_tables(tables: Iterable[Any], path: Path) -> Iterator[tuple[str, Coord
         yield stem, Coordinates(_picks(rows, names, path), source=path, name=str(micrograph), scored=SCORE in table)
 
 
-def _from_list(table: Any, path: Path) -> Iterator[tuple[str, Coordinates]]:
+def _from_list(table: Any, path: Path, left_out: LeftOut | None) -> Iterator[tuple[str, Coordinates]]:
     """Coordinates from the files that RELION's list names, relative to the project's folder."""
-    for micrograph, name in zip(table[MICROGRAPH].astype(str), table["rlnMicrographCoordinates"].astype(str), strict=True):
-        bases = (Path(), *path.absolute().parents)
-        file = next((base / name for base in bases if (base / name).is_file()), None)
-        if file is None:
-            raise GanpickError(f"{path}: lists {name}, which is not there; run the command in the project's folder")
-        coordinates = dict(_from_tables(_star_tables(file, X), file))
-        found = next(iter(coordinates.values()), Coordinates(Picks.none(), source=file))
-        yield micrograph_stem(micrograph), replace(found, name=micrograph)
+    for micrograph, name in zip(table[MICROGRAPH].astype(str), table[LISTED].astype(str), strict=True):
+        found: list[Coordinates] = []
+        with reading(left_out, Path(name)):
+            found.append(replace(_listed(name, path), name=micrograph))
+        yield from ((micrograph_stem(micrograph), each) for each in found)
+
+
+def _listed(name: str, path: Path) -> Coordinates:
+    """Read a coordinate file that a list names."""
+    bases = (Path(), *path.absolute().parents)
+    file = next((base / name for base in bases if (base / name).is_file()), None)
+    if file is None:
+        raise GanpickError(f"{path}: lists {name}, which is not there; run the command in the project's folder")
+    coordinates = dict(_from_tables(_star_tables(file, X), file))
+    return next(iter(coordinates.values()), Coordinates(Picks.none(), source=file))
 
 
 def _star_tables(path: Path, needed: str | None = None) -> list[Any]:
     if path.stat().st_size == 0 and needed == X:  # RELION's Display leaves this where all picks were deleted
         return [pd.DataFrame({name: np.empty(0) for name in (X, Y)})]
+    check_whole(path)
     tables = read_frames(path)
     if needed is not None and not any(needed in table for table in tables):
         raise GanpickError(f"{path}: has no column {needed}")

@@ -19,6 +19,7 @@ from relion_ganpick.formats import (
     topaz_txt,
 )
 from relion_ganpick.formats.coordinates import has_coordinates
+from relion_ganpick.formats.left_out import LeftOut, reading
 from relion_ganpick.formats.micrograph_picks import Format, MicrographPicks
 
 _MODULES = (relion_star, picks_csv, cryosparc_cs, topaz_txt, cryolo_cbox, eman_box, eman_json, coco_json)
@@ -40,7 +41,7 @@ def format_of(path: Path) -> Format:
     return found
 
 
-def read_picks_of(paths: Sequence[Path], form: Format | None = None) -> list[MicrographPicks]:
+def read_picks_of(paths: Sequence[Path], form: Format | None = None, left_out: LeftOut | None = None) -> list[MicrographPicks]:
     """Read picks from files and folders.
 
     Parameters
@@ -49,6 +50,8 @@ def read_picks_of(paths: Sequence[Path], form: Format | None = None) -> list[Mic
         Files or folders; of a folder every file of picks is read, also below it, but for hidden ones.
     form
         The format; None tells it of each file by itself.
+    left_out
+        Takes down files that cannot be read; None raises at the first of them.
 
     Returns
     -------
@@ -63,14 +66,18 @@ def read_picks_of(paths: Sequence[Path], form: Format | None = None) -> list[Mic
     for path in paths:
         if not path.exists():
             raise GanpickError(f"{path}: there is no such file or folder")
-        for file in _files(path, form) if path.is_dir() else [path]:
-            of_file = form or format_of(file)
-            for each in of_file.read(file):
+        for file in _files(path, form, left_out) if path.is_dir() else [path]:
+            read: list[MicrographPicks] = []
+            with reading(left_out, file):
+                of_file = form or format_of(file)
+                found_here = relion_star.read(file, left_out) if of_file is relion_star.FORMAT else of_file.read(file)
+                read = [replace(each, file_rows=of_file.file_rows) for each in found_here]
+            for each in read:
                 if each.name in found:
                     raise GanpickError(
                         f"{found[each.name].source} and {file} both have picks of micrograph {each.name}: give one"
                     )
-                found[each.name] = replace(each, file_rows=of_file.file_rows)
+                found[each.name] = each
     return list(found.values())
 
 
@@ -128,7 +135,7 @@ def _known_format(path: Path) -> Format | None:
     return next((each for each in near if each.recognise(path)), None)
 
 
-def _files(folder: Path, form: Format | None) -> list[Path]:
+def _files(folder: Path, form: Format | None, left_out: LeftOut | None) -> list[Path]:
     """Files of picks in a folder; those that are about something else are left out, and a STAR file beside a CSV of its name."""
     every = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     every = [path for path in every if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
@@ -137,11 +144,19 @@ def _files(folder: Path, form: Format | None) -> list[Path]:
     else:
         found = [path for path in every if _known_format(path) is not None]
     tables = {path.with_suffix("") for path in found if path.suffix == ".csv"}
-    found = [path for path in found if path.suffix != ".star" or (path.with_suffix("") not in tables and has_coordinates(path))]
-    if not found:
+    before = 0 if left_out is None else len(left_out.files)
+    found = [path for path in found if path.suffix != ".star" or _is_wanted(path, tables, left_out)]
+    if not found and (left_out is None or len(left_out.files) == before):
         what = "files of picks" if form is None else f"files of {form.title}"
         raise GanpickError(f"{folder}: there are no {what} in this folder")
     return found
+
+
+def _is_wanted(path: Path, tables: set[Path], left_out: LeftOut | None) -> bool:
+    """Tell a STAR file with coordinates from one about something else, and from one that has a table beside it."""
+    with reading(left_out, path):
+        return path.with_suffix("") not in tables and has_coordinates(path)
+    return False
 
 
 def _check_apart(micrographs: Sequence[MicrographPicks], form: Format) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.micrograph import MRC_SUFFIXES, TIFF_SUFFIXES, read_header
 from relion_ganpick.formats.cryosparc_cs import load_cs, text_of
+from relion_ganpick.formats.left_out import LeftOut, reading
 from relion_ganpick.formats.micrograph_picks import MicrographPicks
 from relion_ganpick.formats.micrographs_star import read_micrographs
 from relion_ganpick.formats.names import find_name, micrograph_stem
@@ -68,7 +69,10 @@ def known_micrographs(paths: Sequence[Path], angpix: float | None = None) -> lis
 
 
 def completed(
-    micrographs: Sequence[MicrographPicks], known: Sequence[KnownMicrograph], angpix: float | None = None
+    micrographs: Sequence[MicrographPicks],
+    known: Sequence[KnownMicrograph],
+    angpix: float | None = None,
+    left_out: LeftOut | None = None,
 ) -> list[MicrographPicks]:
     """Add to picks what is known of their micrographs.
 
@@ -80,6 +84,8 @@ def completed(
         The micrographs; if there are none, only the files that the picks name are looked at.
     angpix
         Angstrom per pixel where nothing else tells.
+    left_out
+        Takes down micrographs that cannot be read, whose picks are left out; None raises at the first of them.
 
     Raises
     ------
@@ -87,12 +93,12 @@ def completed(
         If a micrograph is not among those that are known.
     """
     if not known:
-        return [_measured(each, angpix) for each in micrographs]
+        return _measured(micrographs, angpix, left_out)
     by_name = {each.name: each for each in known}
     by_stem: dict[str, list[KnownMicrograph]] = {}
     for one in known:
         by_stem.setdefault(micrograph_stem(one.name), []).append(one)
-    return [_measured(_with(each, _find(each, by_name, by_stem)), angpix) for each in micrographs]
+    return _measured([_with(each, _find(each, by_name, by_stem)) for each in micrographs], angpix, left_out)
 
 
 def _find(
@@ -121,8 +127,16 @@ def _with(each: MicrographPicks, known: KnownMicrograph) -> MicrographPicks:
     )
 
 
-def _measured(each: MicrographPicks, angpix: float | None) -> MicrographPicks:
-    """Look into the micrograph's header for what is missing, where the file is at hand."""
+def _measured(micrographs: Sequence[MicrographPicks], angpix: float | None, left_out: LeftOut | None) -> list[MicrographPicks]:
+    """Look into the micrographs' headers for what is missing, where the files are at hand."""
+    found = []
+    for each in micrographs:
+        with reading(left_out, Path(each.name)):
+            found.append(_measured_one(each, angpix))
+    return found
+
+
+def _measured_one(each: MicrographPicks, angpix: float | None) -> MicrographPicks:
     shape, pixel_size = each.shape, each.pixel_size or angpix
     if (shape is None or pixel_size is None) and Path(each.name).is_file():
         in_file = read_header(each.name)

@@ -201,6 +201,22 @@ def can_be_read(path: Path) -> bool:
     return whole or inspect_picks(path).state not in (State.MISSING, State.UNREADABLE, State.DAMAGED)
 
 
+def check_whole(path: Path) -> None:
+    """Check that a file of ours was not cut off: what is left of it may look whole.
+
+    Raises
+    ------
+    GanpickError
+        If it was.
+    """
+    with path.open("rb") as file:
+        begins = file.read(len(_PREAMBLE))
+    if begins == _PREAMBLE.encode() or not begins.strip(b"\0"):
+        found = inspect_picks(path)
+        if found.state is State.DAMAGED:
+            raise GanpickError(f"{path}: {found.reason}")
+
+
 def _is_cut_off(text: str, stamp: re.Match[str] | None) -> bool:
     """Tell a file of ours without its end from one that a person or program has changed."""
     if not text.strip("\0"):

@@ -11,6 +11,7 @@ import starfile
 
 from relion_ganpick.core.files import write_atomic
 from relion_ganpick.formats.coordinates import MICROGRAPH, SCORE, X, Y, read_coordinates
+from relion_ganpick.formats.left_out import LeftOut
 from relion_ganpick.formats.micrograph_picks import Format, MicrographPicks, full_name
 from relion_ganpick.formats.pick_files import write_picks
 
@@ -18,15 +19,22 @@ VERSIONS = {"3.1": 30001, "4.0": 30001, "5.0": 50001}
 NEWEST = "5.0"
 
 
-def read(path: Path) -> list[MicrographPicks]:
+def read(path: Path, left_out: LeftOut | None = None) -> list[MicrographPicks]:
     """Read coordinates of one micrograph, of many, or of those on a list of coordinate files.
+
+    Parameters
+    ----------
+    path
+        The file.
+    left_out
+        Takes down what cannot be read of a list; None raises at the first of them.
 
     Raises
     ------
     GanpickError
         If there are none, or something is no number.
     """
-    found = read_coordinates([path])
+    found = read_coordinates([path], left_out)
     return [MicrographPicks(each.name or stem, each.picks, each.scored, None, path) for stem, each in found.items()]
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.core.files import leftovers, write_atomic
+from relion_ganpick.core.faults import hits_all, in_words
+from relion_ganpick.core.files import leftovers, read_json_object, write_atomic
 from relion_ganpick.core.micrograph import read_micrograph
 from relion_ganpick.core.picks import Picks
-from relion_ganpick.formats.pick_files import read_picks, write_picks
+from relion_ganpick.formats.pick_files import State, inspect_picks, read_picks, write_picks
 from relion_ganpick.formats.pick_lists import Listed, write_lists
 from relion_ganpick.model.weights import find_model, read_card
 from relion_ganpick.picking.auto_diameter import MOST_LOOKED_AT as FOR_DIAMETERS
@@ -30,6 +31,7 @@ from relion_ganpick.report.overlays import write_overlay
 from relion_ganpick.runs.arrivals import Arrivals
 from relion_ganpick.runs.kept_picker import read_picker, write_picker
 from relion_ganpick.runs.prepare import make_picker
+from relion_ganpick.runs.repeated import Repeated
 from relion_ganpick.runs.request import RunRequest
 from relion_ganpick.runs.source import FileSource, Missing
 from relion_ganpick.runs.waking import changes
@@ -84,6 +86,7 @@ class Watch:
         self._began = self._last_new = self._reported = self._listed = time.monotonic()
         self._fresh = self._needed = 0
         self._renewed = False
+        self._warnings = Repeated()
 
     def carry_out(self, place: Path, renew: bool = False) -> None:
         """Watch until it is to end.
@@ -114,6 +117,7 @@ class Watch:
         finally:
             self.stop_file.unlink(missing_ok=True)
             self._write_lists()
+            self._warnings.end()
             log.info(self._says())
 
     def _open(self, renew: bool) -> None:
@@ -127,7 +131,7 @@ class Watch:
         kept, choices = self.folder / REQUEST_FILE, self.folder / CHOICES_FILE
         if renew:
             choices.unlink(missing_ok=True)
-        elif kept.is_file() and choices.is_file() and json.loads(kept.read_text()) != asked:
+        elif kept.is_file() and choices.is_file() and self._asked_before(kept) != asked:
             raise GanpickError(
                 f"{kept}: the picks in this folder were asked for with other options; give another `out`, the same options, "
                 "or `renew` to pick everything again"
@@ -141,6 +145,13 @@ class Watch:
             self._needed = self.settings.first or (FOR_EVIDENCE if card.judge else FOR_DIAMETERS)
             log.info(f"waits for {self._needed} micrographs to choose by")
 
+    def _asked_before(self, kept: Path) -> dict[str, Any]:
+        """Read what an earlier watch was asked for."""
+        try:
+            return read_json_object(kept)
+        except GanpickError as error:
+            raise GanpickError(f"{error}; delete it to go on with these options, or give `renew`") from error
+
     def _take(self, arrived: list[tuple[Task, Missing | None]]) -> None:
         """Sort what has arrived: finished by an earlier watch, not to be used, or to be picked."""
         for task, missing in arrived:
@@ -150,13 +161,29 @@ class Watch:
                 self._fail(task, f"{owner} and {task.name} would both write {path}: give the second another name")
             elif missing is not None:
                 self._fail(task, missing.reason)
-            elif path.is_file() and not self._renewed:
-                self.arrivals.done(task.name)
-                self._list(task, read_picks(path))
-            else:
+            elif self._renewed or not self._is_picked(task, path):
                 self._pending[task.name] = task
         if arrived:
             self._last_new = time.monotonic()
+
+    def _is_picked(self, task: Task, path: Path) -> bool:
+        """Take over the coordinates of an earlier watch; what somebody has made of them is kept, also if it cannot be read."""
+        found = inspect_picks(path)
+        if found.state is State.MISSING:
+            return False
+        if found.state is State.DAMAGED:
+            self._warnings.warn(f"{path}: {found.reason}: this micrograph is picked anew", task.name, str(path))
+            return False
+        self.arrivals.done(task.name)
+        if found.state is State.UNREADABLE:
+            self._fail(
+                task,
+                f"{path}: {found.reason}; not ours, so it is kept, but left out of the list; mend it, "
+                "or delete it to have this micrograph picked anew by the next watch",
+            )
+        else:
+            self._list(task, read_picks(path))
+        return True
 
     def _enough(self) -> bool:
         return bool(self._pending) and (self._picker is not None or len(self._pending) >= self._needed)
@@ -194,14 +221,20 @@ class Watch:
         """Write one micrograph's coordinates, and tell of it."""
         task = result.task
         if result.warning:
-            log.warning(result.warning)
+            self._warnings.warn(result.warning, task.name, str(task.path))
         if result.picks is None:
             self._fail(task, result.error or "failed")
             return
         picks = picker.cut.keep(result.picks)
         path = self.target(task.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_picks(path, picks, scored=result.picks)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_picks(path, picks, scored=result.picks)
+        except OSError as error:
+            if hits_all(error):
+                raise
+            self._fail(task, f"{task.name}: its picks cannot be kept ({in_words(error)})")
+            return
         self.arrivals.done(task.name)
         row = self._list(task, picks)
         self._latest, self._fresh = (task, picks), self._fresh + 1

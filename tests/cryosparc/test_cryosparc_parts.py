@@ -135,6 +135,19 @@ def test_coordinates_that_do_not_fit_are_refused(tmp_path: Path, stem: str, at: 
     assert message in problem
 
 
+def test_file_of_coordinates_that_cannot_be_read_costs_a_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_csv(tmp_path, "mic7", [(1, 1)])
+    (tmp_path / "mic8.csv").write_text("x,z\n1,2\n")
+    found = Coordinates([tmp_path], False)
+    assert found.of(EXPOSURE)[0] is not None
+    first, second = (each.getMessage() for each in caplog.records)
+    assert first == f"{tmp_path}/mic8.csv: column y is missing; the first line must name x and y; left out: mend it, or delete it"
+    assert second == "1 file left out, as it cannot be read (see above)"
+    (tmp_path / "mic7.csv").unlink()
+    with pytest.raises(GanpickError, match="no file of coordinates could be used"):
+        Coordinates([tmp_path], False)
+
+
 def test_coordinates_of_the_longest_matching_name_are_taken(tmp_path: Path) -> None:
     write_csv(tmp_path, "mic7", [(1, 1)])
     write_csv(tmp_path, "mic7_patch", [(2, 2)])
