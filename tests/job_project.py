@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 import relion_ganpick
 from relion_ganpick.formats.pick_files import FileState, inspect_picks
 from relion_ganpick.relion import main as executable
+from relion_ganpick.relion import signals, watching
 from relion_ganpick.relion.markers import ABORTED, FAILURE, SUCCESS, JobFolder
 from relion_ganpick.synthesis.scene import CLEAN, make_scene
 
@@ -140,8 +141,8 @@ def run_here(project: Path, *words: str) -> Ended:
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.chdir(project)
-        patch.setattr(executable, "_SIGNALS", ())
-        patch.setattr(executable, "_watch", _work_here)
+        patch.setattr(signals, "SIGNALS", ())
+        patch.setattr(watching, "watch", _work_here)
         status = executable.main(list(words))
     return Ended(status, out.getvalue(), err.getvalue())
 
@@ -151,7 +152,7 @@ def _work_here(_: JobFolder, plan: str) -> str:
 
     status = work(json.loads(plan))
     if status:
-        raise executable.WorkerEndedError(status)
+        raise watching.WorkerEndedError(status)
     return SUCCESS
 
 

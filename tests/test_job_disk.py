@@ -27,10 +27,10 @@ from relion_ganpick.formats.pick_files import State
 
 LIMITED = """
 import sys
-from relion_ganpick.relion import main
+from relion_ganpick.relion import main, watching
 # in the worker, once Python has started: the limit must not cut short what Python itself keeps of packages
 limit = "import resource, sys; sys.dont_write_bytecode = True; resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500)); "
-main.WORKER = limit + main.WORKER
+watching.WORKER = limit + watching.WORKER
 sys.exit(main.main())
 """
 

@@ -236,14 +236,14 @@ def test_signal_in_the_first_moments_leaves_a_marker(tmp_path: Path, delay: floa
 def test_a_stop_is_one_whatever_an_import_makes_of_it(tmp_path: Path) -> None:
     program = """
 import os, signal, sys, time
-from relion_ganpick.relion import main
+from relion_ganpick.relion import main, signals
 def imports(folder, options):
     try:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
-    except main.StoppedError as stopped:
+    except signals.StoppedError as stopped:
         raise ImportError("an extension could not be loaded") from stopped
-main._carry_out = imports
+main.carry_out = imports
 sys.exit(main.main(sys.argv[1:]))
 """
     project = make_project(tmp_path, 1)

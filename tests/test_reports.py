@@ -233,8 +233,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 package = Path(sys.path[0])
-import relion_ganpick.relion.main as main
-main.WORKER = main.WORKER.replace(
+from relion_ganpick.relion import main, watching
+watching.WORKER = watching.WORKER.replace(
     "main()",
     "import relion_ganpick.runs.reports as r, os; r.write_reports = lambda *_: os.kill(os.getpid(), 9); main()",
 )
