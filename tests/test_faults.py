@@ -121,6 +121,19 @@ def test_warnings_of_one_kind_are_counted_and_others_said(caplog: pytest.LogCapt
     ]
 
 
+def test_the_first_few_of_a_kind_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    repeated = Repeated(2)
+    for k in range(5):
+        repeated.warn(f"m/mic{k}.star: {'abcde'[k]} is no number", kind="unreadable")
+    repeated.end()
+    repeated.end()
+    assert [record.getMessage() for record in caplog.records] == [
+        "m/mic0.star: a is no number",
+        "m/mic1.star: b is no number",
+        "3 more micrographs with the same warning: m/mic0.star: a is no number",
+    ]
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
 def test_a_share_of_failures_that_is_none_is_refused(share: float) -> None:
     with pytest.raises(GanpickError, match="`max_failed`"):

@@ -190,6 +190,39 @@ def test_a_warning_for_every_micrograph_comes_once_with_a_count(tmp_path: Path) 
     assert more.startswith("WARNING: 3 more micrographs with the same warning: Micrographs/mic00.mrc: its header says")
 
 
+def test_coordinate_files_that_were_touched_are_named_few_times_and_counted(tmp_path: Path) -> None:
+    project = make_project(tmp_path, 16)
+    without_pixel_size(project)
+    assert run_here(project, *job_words()).err.splitlines() == [
+        "relion_ganpick: WARNING: micrographs.star gives no pixel size for 16 micrographs: that in their headers is used; "
+        "give --angpix to change it"
+    ]
+    files = sorted((project / JOB / "Micrographs").glob("*_autopick.star"))
+    for k, path in enumerate(files[:15]):
+        if k % 3 == 0:
+            path.write_bytes(b"")
+        elif k % 3 == 1:
+            path.write_text(f"data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n1 {'abcde'[k // 3]}\n\n")
+        else:
+            path.write_bytes(path.read_bytes()[:-7])
+    ended = run_here(project, *job_words())
+    assert ended.status == 0
+    lines = [line.removeprefix(f"WARNING: {JOB}Micrographs/") for line in ended.err.splitlines()[1:]]
+    unreadable = "; not ours, so it is kept, but left out of the list; mend it, or delete it to have this micrograph picked anew"
+    emptied = "is empty, as RELION's Display leaves it where all picks were deleted: kept; delete it to have"
+    cut = "is cut off, as a crash leaves it: this micrograph is picked anew"
+    for k in range(3):
+        assert lines[3 * k].startswith(f"mic{3 * k:02d}_autopick.star: {emptied}")
+        assert lines[3 * k + 1].startswith(f"mic{3 * k + 1:02d}_autopick.star: line 6: column _rlnCoordinateY holds something")
+        assert lines[3 * k + 1].endswith(f"('{'abcde'[k]}'); correct it{unreadable}")
+        assert lines[3 * k + 2] == f"mic{3 * k + 2:02d}_autopick.star: {cut}"
+    more = "WARNING: 2 more micrographs with the same warning: "
+    assert [line.partition("_autopick")[0] for line in lines[9:]] == [f"{more}{JOB}Micrographs/mic0{k}" for k in range(3)]
+    assert len(lines) == 12
+    assert len(listed(project)) == 11
+    assert [state.state.name for state in states(project).values()] == [*["EDITED", "UNREADABLE", "OURS"] * 5, "OURS"]
+
+
 def test_job_without_a_usable_micrograph_fails(tmp_path: Path) -> None:
     project = make_project(tmp_path, 8)
     spoil(project)

@@ -36,7 +36,8 @@ def carry_out(folder: JobFolder, options: JobOptions) -> str:
         say(f"note: {note}")
     without = sum(entry.pixel_size is None for entry in entries)
     if without:
-        complain(f"WARNING: {options.in_mics} gives no pixel size for {without} micrographs: that in their headers is used")
+        used = "that in their headers is used; give --angpix to change it"
+        complain(f"WARNING: {options.in_mics} gives no pixel size for {without} micrographs: {used}")
     _clear(leftovers(folder.path))
     _size_circles(folder, options.pick, entries[0].pixel_size, generation)
     plan = {

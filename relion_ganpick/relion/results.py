@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -32,10 +31,11 @@ from relion_ganpick.inspect.job import Facts, Job
 from relion_ganpick.picking.picker import Picker
 from relion_ganpick.picking.stream import Result
 from relion_ganpick.relion.names import inside_stem, pick_file, scores_file
+from relion_ganpick.runs.repeated import Repeated
 from relion_ganpick.runs.results import Finished, described
 from relion_ganpick.version import __version__
 
-log = logging.getLogger(__name__)
+FEW = 3  # files that were touched are named, so that they can be mended; thousands of them are counted
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class JobResults:
         self.output, self.entries, self.keep_inside, self.picker, self.in_mics = output, entries, keep_inside, picker, in_mics
         self._fingerprints: dict[int, str | None] = {}
         self._shares: dict[int, float | None] = {}
+        self._warnings = Repeated(FEW)
 
     def finished(self, index: int) -> Finished | None:
         """Find a micrograph whose coordinates still hold or were edited, or choose anew among its scores."""
@@ -82,23 +83,28 @@ class JobResults:
         fingerprint = self._fingerprints[index] = self._fingerprint(index)
         if found.state is State.EDITED:
             if found.reason:
-                log.warning(f"{path}: {found.reason}: kept; delete it to have this micrograph picked anew")
-            _follow(path)
+                self._warnings.warn(f"{path}: {found.reason}: kept; delete it to have this micrograph picked anew", kind="kept")
+            self._follow(path)
             return _as_before(found, ", edited since: kept")
         if found.state is State.UNREADABLE:
-            log.warning(
+            self._warnings.warn(
                 f"{path}: {found.reason}; not ours, so it is kept, but left out of the list; mend it, "
-                "or delete it to have this micrograph picked anew"
+                "or delete it to have this micrograph picked anew",
+                kind="unreadable",
             )
             return _as_before(found, ", cannot be read: kept")
         if found.state is State.DAMAGED:
-            log.warning(f"{path}: {found.reason}: this micrograph is picked anew")
+            self._warnings.warn(f"{path}: {found.reason}: this micrograph is picked anew", kind="damaged")
         if fingerprint is None:
             return None
         if found.state is State.OURS and found.settings == self._settings_digest(fingerprint):
             del self._fingerprints[index]  # nothing more is to be known of it, and there may be tens of thousands
             return _as_before(found)
         return self._cut_again(index, path, fingerprint)
+
+    def end(self) -> None:
+        """Say how many more files were touched than those that were named."""
+        self._warnings.end()
 
     def refuse(self, index: int, result: Result) -> str | None:
         """Refuse nothing: RELION's micrographs are the files themselves."""
@@ -110,10 +116,6 @@ class JobResults:
         Wherever a kill comes between: scores that hold have their picks for pipelines beside them.
         """
         assert result.picks is not None
-        if self.entries[index].pixel_size is None:
-            log.warning(
-                f"{self._name(index)}: the STAR file gives no pixel size, so its header's is used; give `angpix` to change it"
-            )
         # taken before the file was read: should it change meanwhile, the next run picks it again
         fingerprint = self._fingerprints.pop(index) or digest("")
         self._shares[index] = result.contaminated_share
@@ -191,6 +193,17 @@ class JobResults:
         write_picks(path, picks, self._settings_digest(fingerprint), scored)
         return Finished(len(picks), counts_above(scored.score), " (from its scores)", before=False)
 
+    def _follow(self, path: Path) -> None:
+        """Let ``picks.json`` say what a person has made of a coordinate file since."""
+        beside = json_file(path)
+        try:
+            if beside.stat().st_mtime_ns < path.stat().st_mtime_ns:
+                refresh_json(beside, read_picks(path), edited=True)
+        except FileNotFoundError:
+            return
+        except GanpickError as error:
+            self._warnings.warn(f"{error}; the picks are not affected", kind="picks.json")
+
     def _name(self, index: int) -> str:
         return self.entries[index].name
 
@@ -219,18 +232,6 @@ class JobResults:
 
     def _settings_digest(self, fingerprint: str) -> str:
         return cut_digest(fingerprint, *self.picker.cut.key)
-
-
-def _follow(path: Path) -> None:
-    """Let ``picks.json`` say what a person has made of a coordinate file since."""
-    beside = json_file(path)
-    try:
-        if beside.stat().st_mtime_ns < path.stat().st_mtime_ns:
-            refresh_json(beside, read_picks(path), edited=True)
-    except FileNotFoundError:
-        return
-    except GanpickError as error:
-        log.warning(f"{error}; the picks are not affected")
 
 
 def _as_before(found: FileState, note: str = "") -> Finished:

@@ -54,7 +54,10 @@ def carry_out(plan: dict[str, Any], terminal: Terminal, settled: Callable[[], No
     results = JobResults(plan["output"], entries, plan["keep_inside"], picker, Path(plan["in_mics"]))
     with terminal.bar(len(source)):
         folder = Path(plan["output"])
-        make_run(source, picker, results, request.how, folder, terminal.advance, settled).carry_out()
+        try:
+            make_run(source, picker, results, request.how, folder, terminal.advance, settled).carry_out()
+        finally:
+            results.end()
     return 0
 
 

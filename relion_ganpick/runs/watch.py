@@ -172,7 +172,7 @@ class Watch:
         if found.state is State.MISSING:
             return False
         if found.state is State.DAMAGED:
-            self._warnings.warn(f"{path}: {found.reason}: this micrograph is picked anew", task.name, str(path))
+            self._warnings.warn(f"{path}: {found.reason}: this micrograph is picked anew", kind="damaged")
             return False
         self.arrivals.done(task.name)
         if found.state is State.UNREADABLE:
