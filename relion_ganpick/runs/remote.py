@@ -151,7 +151,7 @@ class _Notes(Repeated):
         super().__init__()
         self.lines: list[str] = []
 
-    def warn(self, text: str, *names: str) -> None:
+    def warn(self, text: str, *names: str, kind: str = "") -> None:
         """Take down a warning."""
         self.lines.append(text)
 
