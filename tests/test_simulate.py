@@ -107,6 +107,27 @@ def test_particles_are_dark_at_the_true_coordinates_and_not_at_mirrored_ones() -
     assert depth(x, 199 - y) > -0.5
 
 
+def test_first_micrographs_have_areas_without_image_and_no_particles_in_them(tmp_path: Path, project: Path) -> None:
+    words = [*SMALL, "--n", "8", "--particles", "12", "--seed", "5", "--blank", "0.75"]
+    assert main(["simulate", "--out", str(tmp_path / "p"), *words]) == 0
+    masks = {path.name: cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted((tmp_path / "p/truth").glob("*.png"))}
+    assert [name[:6] for name in masks] == [f"mic00{k}" for k in range(1, 7)]
+    shares = [np.mean(mask > 0) for mask in masks.values()]
+    assert 0.05 <= min(shares) < 0.25 < max(shares) <= 0.6
+    for name, mask in masks.items():
+        pixels = mrcfile.read(tmp_path / "p/Micrographs" / f"{name[:6]}.mrc")
+        assert mask.shape == pixels.shape
+        x, y = np.rint(truth(tmp_path / "p", name[:6])).astype(int).T
+        within = mask[np.clip(y, 0, 199), np.clip(x, 0, 299)] > 0
+        assert within.mean() < 0.2  # those on the edge that are seen for the most part
+        grain = np.abs(pixels - cv2.blur(pixels, (3, 3)))
+        assert np.median(grain[mask > 0]) < 0.6 * np.median(grain[mask == 0])
+    last = {end: (tmp_path / "p/truth" / f"mic008.{end}").is_file() for end in ("csv", "star")}
+    assert all(last.values())
+    without = next(make_scenes(ProjectSettings(n=1, width=300, height=200, angpix=6, clean=True, particles=12, seed=5)))
+    np.testing.assert_array_equal(without.pixels, mrcfile.read(project / "Micrographs/mic001.mrc"))
+
+
 def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(project: Path, tmp_path: Path) -> None:
     words = [*SMALL, "--particles", "12", "--empty", "0.34"]
     assert main(["simulate", "--out", str(tmp_path / "same"), *words, "--seed", "5"]) == 0
@@ -135,6 +156,7 @@ def test_full_folder_is_refused_and_left_alone(project: Path, capsys: pytest.Cap
         ({"kind": "banana"}, "--kind banana: no such molecule; give a kind (globule"),
         ({"particles": 0}, "--particles 0: give at least 1"),
         ({"empty": 1.5}, "--empty 1.5: give a share"),
+        ({"blank": -0.5}, "--blank -0.5: give a share"),
         ({"angpix": 0.0}, "--angpix 0: give a positive number"),
         ({"diameter": 5000.0}, "--diameter 5000 at --angpix 3 is 1666.7 pixels"),
         ({"diameter": float("nan")}, "--diameter nan"),

@@ -10,7 +10,7 @@ from relion_ganpick.commands.pair_options import BACKGROUNDS, PAIR_TEXTS, add_se
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.synthesis.pair_settings import PairSettings
 
-PROJECT_ONLY = ("width", "height", "angpix", "diameter", "kind", "particles", "empty", "clean")
+PROJECT_ONLY = ("width", "height", "angpix", "diameter", "kind", "particles", "empty", "clean", "blank")
 
 
 def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -47,6 +47,13 @@ def add_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     add("--empty", type=float, default=absent, help="share of the micrographs without particles, 0 to 1 (default: 0)")
     add("--clean", action="store_true", default=absent, help="no ice, carbon, debris or other contamination")
+    add(
+        "--blank",
+        type=float,
+        default=absent,
+        help="share of the micrographs a part of which has no image, 0 to 1: a grid bar, the edge of the beam, a blanked or "
+        "saturated area; DIR/truth/*_blank.png shows where (default: 0)",
+    )
     pairs = parser.add_argument_group("preset paper")
     for name, text in PAIR_TEXTS.items():
         if name != "pairs":

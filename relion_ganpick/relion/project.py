@@ -17,6 +17,7 @@ from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.formats.pick_files import write_picks
+from relion_ganpick.report.masks import write_mask
 from relion_ganpick.synthesis.imaging import Optics
 from relion_ganpick.synthesis.molecules import KINDS, Points, random_molecule
 from relion_ganpick.synthesis.scene import CLEAN, Scene, SceneSettings, make_scene
@@ -30,6 +31,7 @@ DENSITY = 0.3
 DIRTY = replace(CLEAN, clean=0, ice=0.5, gold=0.2, carbon=0.1, ridges=0.1, debris=0.2)
 MOLECULE_STREAM, SCENE_STREAM = 0, 1
 SMALLEST_DIAMETER_PX = 4.0
+BLANK_SHARES, ATTEMPTS = (0.05, 0.6), 50
 RANDOM = "random"
 N_POINTS = 4000
 
@@ -58,6 +60,8 @@ class ProjectSettings:
         Share of the micrographs that hold none; they are the last ones.
     clean
         Leave ice, carbon, debris and other contamination out.
+    blank
+        Share of the micrographs a part of which holds no image; they are the first ones.
     """
 
     n: int = 3
@@ -70,6 +74,7 @@ class ProjectSettings:
     particles: int | None = None
     empty: float = 0.0
     clean: bool = False
+    blank: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -86,8 +91,9 @@ class ProjectSettings:
             )
         if self.particles is not None and self.particles < 1:
             raise GanpickError(f"--particles {self.particles}: give at least 1, or --empty 1 for micrographs without particles")
-        if not 0 <= self.empty <= 1:
-            raise GanpickError(f"--empty {self.empty:g}: give a share between 0 and 1")
+        for name in ("empty", "blank"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise GanpickError(f"--{name} {getattr(self, name):g}: give a share between 0 and 1")
         if not SMALLEST_DIAMETER_PX <= self.diameter_px <= min(self.width, self.height):
             raise GanpickError(
                 f"--diameter {self.diameter:g} at --angpix {self.angpix:g} is {self.diameter_px:.1f} pixels: "
@@ -104,11 +110,23 @@ def make_scenes(settings: ProjectSettings) -> Iterator[Scene]:
     """Simulate the project's micrographs one after the other; all show the same molecule."""
     rng = np.random.default_rng((settings.seed, MOLECULE_STREAM))
     molecule = _molecule(settings.kind, rng)
-    n_empty = round(settings.empty * settings.n)
+    n_empty, n_blank = round(settings.empty * settings.n), round(settings.blank * settings.n)
     for index in range(settings.n):
-        ranges = replace(_ranges(settings), empty=1.0 if index >= settings.n - n_empty else 0.0)
-        rng = np.random.default_rng((settings.seed, SCENE_STREAM, index))
-        yield make_scene((settings.height, settings.width), settings.diameter_px, rng, ranges, molecule)
+        empty, blank = float(index >= settings.n - n_empty), float(index < n_blank)
+        ranges = replace(_ranges(settings), empty=empty, blank=blank)
+        yield _scene(settings, ranges, molecule, index)
+
+
+def _scene(settings: ProjectSettings, ranges: SceneSettings, molecule: Points, index: int) -> Scene:
+    """Simulate one micrograph; where a part is to hold no image, it is drawn anew until that part is neither small nor all."""
+    for attempt in range(ATTEMPTS):
+        rng = np.random.default_rng(
+            (settings.seed, SCENE_STREAM, index, attempt) if attempt else (settings.seed, SCENE_STREAM, index)
+        )
+        scene = make_scene((settings.height, settings.width), settings.diameter_px, rng, ranges, molecule)
+        if not ranges.blank or BLANK_SHARES[0] <= scene.blank.mean() <= BLANK_SHARES[1]:
+            break
+    return scene
 
 
 def _molecule(kind: str, rng: np.random.Generator) -> Points:
@@ -120,8 +138,8 @@ def _molecule(kind: str, rng: np.random.Generator) -> Points:
 def write_project(settings: ProjectSettings, folder: Path) -> Iterator[tuple[Path, int]]:
     """Write a project and yield each micrograph's path and number of particles as soon as it is there.
 
-    The folder then holds Micrographs/*.mrc, micrographs.star, truth/*.star and truth/*.csv, project.json and a
-    default_pipeline.star with which RELION takes it for a project.
+    The folder then holds Micrographs/*.mrc, micrographs.star, truth/*.star and truth/*.csv, truth/*_blank.png where a part has
+    no image, project.json and a default_pipeline.star with which RELION takes it for a project.
 
     Raises
     ------
@@ -137,6 +155,8 @@ def write_project(settings: ProjectSettings, folder: Path) -> Iterator[tuple[Pat
         path = folder / "Micrographs" / f"mic{index:03d}.mrc"
         _write_mrc(path, scene)
         _write_truth(folder / "truth" / path.stem, scene)
+        if scene.blank.any():
+            write_mask(folder / "truth" / f"{path.stem}_blank.png", scene.blank.astype(np.float32), scene.pixel_size)
         made.append((f"Micrographs/{path.name}", scene.optics))
         yield path, len(scene.centres)
     _write_star(folder / "micrographs.star", _tables(made, settings.angpix))

@@ -42,7 +42,7 @@ class SceneSettings:
         Share of the pictures that are not clean with this kind of contamination, see `contamination`, `textures`,
         `filaments` and `crowd`.
     blank
-        Share of pictures a part of which has no image: grid bars, the edge of the beam, cut corners (`blanks`).
+        Share of pictures a part of which has no image: grid bars, the edge of the beam, cut corners (`edges`).
     denoised, eight_bit
         Share of pictures that were smoothed, and that were stored in 8 bits.
     regridded, aliased
