@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 Scores = NDArray[np.float64]
@@ -72,6 +71,8 @@ def fit_context(terms: NDArray[np.float64], right: NDArray[np.bool_]) -> list[fl
     -------
     The coefficients, or None where a higher merit would not mean a better pick.
     """
+    from scipy.optimize import minimize
+
     truth = right.astype(float)
 
     def cost(weights: NDArray[np.float64]) -> float:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import label
 
 from relion_ganpick.core.picks import Picks
 
@@ -124,6 +123,8 @@ def regions(marked: NDArray[np.float32], settings: RegionSettings | None = None)
     -------
     Picks, in pixels of ``marked``, best first.
     """
+    from skimage.measure import label
+
     settings = settings or RegionSettings()
     eroded = erode(binarise(marked, settings.threshold), settings.erosion)
     labels, n_regions = label(eroded, return_num=True)  # type: ignore[no-untyped-call]

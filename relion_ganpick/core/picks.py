@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 THRESHOLDS = tuple(k / 10 for k in range(1, 10))
 
@@ -79,6 +78,8 @@ class Picks:
         best = self.sorted()
         if len(best) < 2 or min_distance <= 0:
             return best
+        from scipy.spatial import cKDTree
+
         pairs = cKDTree(best.xy).query_pairs(min_distance, output_type="ndarray")
         gap = np.hypot(*(best.xy[pairs[:, 0]] - best.xy[pairs[:, 1]]).T)
         pairs = pairs[gap < min_distance]

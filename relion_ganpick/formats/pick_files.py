@@ -8,18 +8,18 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import starfile
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import write_atomic
 from relion_ganpick.core.picks import THRESHOLDS, Picks, counts_above
 from relion_ganpick.formats.star import Table, read_star
-from relion_ganpick.formats.star_frames import as_frame
 from relion_ganpick.version import __version__
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DIGITS = 16
 COLUMNS = ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", "rlnClassNumber", "rlnAnglePsi")
@@ -149,6 +149,9 @@ def write_edited(path: Path, picks: Picks) -> None:
     picks
         What to write, in whole pixels.
     """
+    import pandas as pd
+    import starfile
+
     before = _frame(path)
     columns = list(before.columns) if before is not None else list(COLUMNS)
     rows: dict[tuple[int, int], dict[str, Any]] = {}
@@ -269,6 +272,8 @@ def _table(path: Path) -> Table | None:
 
 def _frame(path: Path) -> pd.DataFrame | None:
     """Read the table of coordinates that is to be changed; None where there is none."""
+    from relion_ganpick.formats.star_frames import as_frame
+
     try:
         table = _table(path)
     except GanpickError:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
-import starfile
+from typing import TYPE_CHECKING
 
 from relion_ganpick.core.files import write_atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LIST_FILE, SUMMARY_FILE = "autopick.star", "summary.star"
 NAME, PICKS, MEAN, SHARE = "rlnMicrographName", "rlnGroupNrParticles", "rlnAutopickFigureOfMerit", "ganpickContaminatedShare"
@@ -46,6 +47,8 @@ def write_lists(folder: Path, rows: Sequence[Listed]) -> None:
     """Write both lists into a folder, with the columns of RELION 4 and 5; without rows nothing is written."""
     if not rows:
         return
+    import pandas as pd
+
     pairs = pd.DataFrame([(row.micrograph, row.coordinates) for row in rows])
     pairs.columns = pd.Index(["rlnMicrographName", "rlnMicrographCoordinates"])
     counts = pd.DataFrame([(row.micrograph, row.n_picks, row.merit, row.share) for row in rows])
@@ -55,5 +58,7 @@ def write_lists(folder: Path, rows: Sequence[Listed]) -> None:
 
 
 def _star(block: str, table: pd.DataFrame) -> str:
+    import starfile
+
     body: str = starfile.to_string({block: table})
     return "\n# version 30001\n\n" + body[body.index("data_") :].rstrip("\n") + "\n\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,11 @@ from relion_ganpick.inspect.pictures import Looks
 
 Image = NDArray[np.float32]
 
-N_CLASSES, MOST_PATCHES, ROUNDS = 20, 1000, 10
+N_CLASSES = 20
+FEW_PATCHES, FIRST_ROUNDS = 300, 7
+MOST_PATCHES, LAST_ROUNDS = 1000, 3
+AT_ONCE = 4000
+"""Patches that are sorted at a time: to turn the averages takes as long as to compare so many."""
 FEWEST_PATCHES, FEWEST_OF_CLASS = 20, 5
 SIDE = 96
 REACH = 4.0
@@ -88,21 +92,46 @@ def averages_of(looks: Mapping[int, Looks], kept: Mapping[int, Picks], seed: int
 def _means(patches: Image, n_classes: int, rng: np.random.Generator) -> Image:
     """Find averages by k-means, (k, s, s) float32: in turn patches join the nearest one, turned and mirrored as fits best.
 
-    They begin as means of random parts; a class that nobody joins is left out.
+    They begin as means of random parts, and settle on few patches before all are sorted; a class that nobody joins is left out.
     """
-    member, turn = rng.integers(n_classes, size=len(patches)), rng.integers(2 * N_TURNS, size=len(patches))
-    for last in range(ROUNDS, -1, -1):
-        fitted = turned_by(patches, turn)
-        means = np.stack([fitted[member == k].mean(axis=0) for k in range(n_classes) if (member == k).any()])
-        if last:
-            member, turn = best_fits(patches, means)
-    return np.asarray(means)
+    some = patches[:FEW_PATCHES]
+    means = _mean_of_each(some, rng.integers(n_classes, size=len(some)), rng.integers(2 * N_TURNS, size=len(some)))
+    for sorted_now in [some] * FIRST_ROUNDS + [patches] * LAST_ROUNDS:
+        means = _mean_of_each(sorted_now, *best_fits(sorted_now, means))
+    return means
+
+
+def _mean_of_each(patches: Image, member: NDArray[np.intp], turn: NDArray[np.intp]) -> Image:
+    fitted = turned_by(patches, turn)
+    return np.stack([fitted[member == k].mean(axis=0) for k in np.unique(member)])
 
 
 def classes_of(looks: Looks, picks: Picks, averages: Averages) -> NDArray[np.intp]:
     """Find the number of the average that each pick looks most like, (n,)."""
     patches = patches_of(looks, picks)
     return nearest_average(patches, averages.pictures) if len(patches) else np.empty(0, np.intp)
+
+
+def classes_of_each(
+    looks: Mapping[int, Looks], picks: Mapping[int, Picks], averages: Averages
+) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Do the same for micrographs by number, several at a time; yields each number with the classes of its picks."""
+    waiting: dict[int, Image] = {}
+    for index in looks:
+        waiting[index] = patches_of(looks[index], picks[index])
+        if sum(map(len, waiting.values())) >= AT_ONCE:
+            yield from _sorted(waiting, averages)
+            waiting = {}
+    yield from _sorted(waiting, averages)
+
+
+def _sorted(patches: Mapping[int, Image], averages: Averages) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    if any(map(len, patches.values())):
+        classes = nearest_average(np.concatenate(list(patches.values())), averages.pictures)
+    else:
+        classes = np.empty(0, np.intp)
+    ends = np.cumsum([len(each) for each in patches.values()])
+    yield from zip(patches, np.split(classes, ends)[:-1], strict=True)
 
 
 def patches_of(looks: Looks, picks: Picks) -> Image:

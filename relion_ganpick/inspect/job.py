@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import starfile
 from numpy.typing import NDArray
 
 from relion_ganpick.core.cut import Cut
@@ -148,6 +146,9 @@ def find_job(folder: Path, given: Facts | None = None) -> Job:
     GanpickError
         If there is no list of coordinate files.
     """
+    import pandas as pd
+    import starfile
+
     path = folder / LIST_FILE
     if not path.is_file():
         raise GanpickError(f"{path}: no such file; give the folder of a job that has ended, such as External/job007")
@@ -197,6 +198,9 @@ def _shares(summary: Path) -> dict[str, float]:
     """Contaminated share by micrograph, as far as the job's summary has it."""
     if not summary.is_file():
         return {}
+    import pandas as pd
+    import starfile
+
     for block in starfile.read(summary, always_dict=True).values():
         table = pd.DataFrame([block]) if isinstance(block, dict) else block
         if {NAME, SHARE} <= set(table.columns):

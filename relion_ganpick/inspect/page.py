@@ -7,13 +7,9 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-from bokeh.document import Document
-from bokeh.embed import file_html
-from bokeh.models import CustomJS
-from bokeh.resources import INLINE
-from jinja2 import Environment
+from jinja2 import DictLoader, Environment
 
-from relion_ganpick.inspect.figures import histogram_figure, micrograph_table, picture_figure, power_figure, series_figure
+from relion_ganpick.inspect.recorded import Parts, recorded_parts
 
 SCRIPTS = ("job", "selection", "editing", "show", "overview", "averages", "saving", "keys", "main")
 POLICY = (
@@ -33,33 +29,35 @@ def page_html(title: str, data: Mapping[str, Any] | None = None) -> str:
     data
         Answers that a server would give, by address; None for a page that asks its server.
     """
-    document = Document()
-    for root in (
-        micrograph_table(),
-        picture_figure(),
-        histogram_figure(),
-        power_figure(),
-        series_figure("picks", "picks"),
-        series_figure("mean", "mean figure of merit"),
-        series_figure("contaminated", "contaminated %"),
-    ):
-        document.add_root(root)
-    document.title = title
-    document.js_on_event("document_ready", CustomJS(code="ganpick.start()"))
-    variables = {
-        "policy": POLICY.format(connect="'self'" if data is None else "'none'"),
-        "css": _file("page.css"),
-        "data": {name.replace("/", "-"): as_json(value) for name, value in (data or {}).items()},
-        "script": "\n".join(_file(f"{name}.js") for name in SCRIPTS),
-    }
-    template = Environment().from_string(_file("page.html"))
-    html: str = file_html(document, INLINE, title, template=template, template_variables=variables)
-    return html
+    parts = recorded_parts() or _parts()
+    page: str = (
+        Environment(loader=DictLoader({"page": _file("page.html")}))
+        .get_template("page")
+        .render(
+            title=title,
+            policy=POLICY.format(connect="'self'" if data is None else "'none'"),
+            css=_file("page.css"),
+            data={name.replace("/", "-"): as_json(value) for name, value in (data or {}).items()},
+            script="\n".join(_file(f"{name}.js") for name in SCRIPTS),
+            bokeh_css=parts.css,
+            bokeh_js=parts.libraries,
+            roots=parts.roots,
+            plot_script=parts.script,
+        )
+    )
+    return page
 
 
 def as_json(value: Any) -> str:
     """JSON that may stand in a page: no text in it can end a script."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _parts() -> Parts:
+    """Have Bokeh make its parts; it takes seconds to import and to make them."""
+    from relion_ganpick.inspect.parts import make_parts
+
+    return make_parts()
 
 
 def _file(name: str) -> str:

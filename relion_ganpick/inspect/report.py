@@ -11,7 +11,7 @@ from typing import Any
 
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import write_atomic
-from relion_ganpick.inspect.classes import classes_of
+from relion_ganpick.inspect.classes import classes_of_each
 from relion_ganpick.inspect.job import Facts, Job, find_job, write_facts
 from relion_ganpick.inspect.material import N_MICROGRAPHS, Contamination, Material, Seen, gather
 from relion_ganpick.inspect.payload import job_payload
@@ -112,10 +112,11 @@ def write_html(material: Material) -> Path:
             layer = contamination_layer(seen.contamination, seen.looks.area)
             content["layers"]["contamination"] = layer
             described["contaminated"][index] = layer["share"]
-        if seen is not None and averages is not None:
-            content["classes"] = classes_of(seen.looks, picks, averages).tolist()
         data[f"micrograph/{index}"] = content
     if averages is not None:
+        looks = {index: each.looks for index, each in material.seen.items()}
+        for index, classes in classes_of_each(looks, material.picks, averages):
+            data[f"micrograph/{index}"]["classes"] = classes.tolist()
         data["averages"] = averages.payload()
     path = job.folder / REPORT_FILE
     write_atomic(path, page_html(f"{job.folder} - ganpick", data))
