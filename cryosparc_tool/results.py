@@ -15,12 +15,14 @@ from cryosparc_tool.console import Console
 from cryosparc_tool.data.exposures import Exposure
 from cryosparc_tool.data.local import LocalResult
 from cryosparc_tool.data.power import RatedPicks, rated
+from cryosparc_tool.pick_files import FOLDER as COORDINATES
+from cryosparc_tool.pick_files import PickFiles
 from cryosparc_tool.server.interface import ExternalJob
 from cryosparc_tool.server.lifecycle import check_not_ended
 from cryosparc_tool.server.retry import in_words, is_client_error
 from relion_ganpick.core.cut import Cut
 from relion_ganpick.core.picks import THRESHOLDS, Picks, counts_above
-from relion_ganpick.formats.pick_files import cut_digest, write_picks
+from relion_ganpick.formats.pick_files import can_be_read
 from relion_ganpick.formats.pick_lists import UNKNOWN, Listed, write_lists
 from relion_ganpick.inspect.job import Facts, Job
 from relion_ganpick.picking.picker import Picker
@@ -81,7 +83,8 @@ class ExposureDoor:
 
     def results(self, picker: Picker) -> ExposureResults:
         """Make the results of this one exposure."""
-        return ExposureResults([self.exposure], picker.cut, LocalResult(self.folder), None, Console(), 0)
+        files = PickFiles(self.folder, picker)
+        return ExposureResults([self.exposure], picker.cut, LocalResult(self.folder), None, Console(), 0, None, files)
 
 
 @dataclass
@@ -102,6 +105,8 @@ class ExposureResults:
         Number of pictures.
     root
         Folder of the project on this machine; None if it is not there.
+    files
+        Coordinate files to look at and to correct; None where somebody else's coordinates are pushed.
     """
 
     exposures: Sequence[Exposure]
@@ -111,13 +116,13 @@ class ExposureResults:
     console: Console
     overlays: int
     root: Path | None = None
+    files: PickFiles | None = None
     _picks: dict[int, RatedPicks] = field(default_factory=dict)
     _problems: dict[int, str] = field(default_factory=dict)
     _scores: Any = field(default_factory=lambda: np.zeros(report.BINS, np.int64))
     _above: Any = field(default_factory=lambda: np.zeros(len(THRESHOLDS), int))
     _fresh: int = -1
     _dropped: Picks = field(default_factory=Picks.none)
-    _shares: dict[int, float] = field(default_factory=dict)
     _shown: tuple[Path, ...] = ()
     _looked: float = field(default_factory=time.monotonic)
 
@@ -126,6 +131,8 @@ class ExposureResults:
         scored = self.local.read_scores(self.exposures[index])
         if scored is None:
             return None
+        if self.files is not None:
+            self.files.follow(self.exposures[index], scored)
         picks = self.take(index, scored)
         return Finished(len(picks), counts_above(scored.score), " (finished before)")
 
@@ -137,14 +144,14 @@ class ExposureResults:
         return f"{exposure.path}: has {result.shape} rows and columns, for CryoSPARC {exposure.shape}"
 
     def keep(self, index: int, result: Result, picks: Picks) -> None:
-        """Write all scores to this machine."""
+        """Write all scores to this machine, last those by which the exposure is finished."""
         assert result.picks is not None
         scored = rated(result.picks)
+        if self.files is not None:
+            self.files.write(self.exposures[index], result, scored)
         self.local.write_scores(self.exposures[index], scored)
         self.take(index, scored)
         self._fresh, self._dropped = index, scored.without(self._picks[index])
-        if result.contaminated_share is not None:
-            self._shares[index] = result.contaminated_share
 
     def take(self, index: int, scored: RatedPicks) -> RatedPicks:
         """Collect what was found on an exposure; returns its picks."""
@@ -156,6 +163,8 @@ class ExposureResults:
     def failed(self, index: int, reason: str) -> str:
         """Take down why an exposure has no picks."""
         path = self.exposures[index].path
+        if self.files is not None:
+            self.files.drop(self.exposures[index])
         problem = reason if reason.startswith(path) else f"{path}: {reason}"
         self._problems[index] = problem = self.console.clean(problem)
         return f"skipped: {problem}"
@@ -169,30 +178,53 @@ class ExposureResults:
         return (*self.drawing(index), self._dropped) if index == self._fresh else None
 
     def as_job(self, facts: Facts) -> Job | None:
-        """Write coordinates as a RELION job does, so that they can be looked at and corrected as those are."""
-        there = sorted(self._picks)
-        if not there:
+        """Describe the coordinate files as a RELION job's, so that they can be looked at and corrected as those are."""
+        there = self._listed()
+        if self.files is None or not there:
             return None
-        names = tuple(str(self.root / self.exposures[k].path) if self.root else self.exposures[k].path for k in there)
-        coordinates, scores = (
-            tuple(self.place(index, folder, ending).absolute() for index in there)
-            for folder, ending in (("coordinates", "_autopick.star"), (".ganpick/coordinates", "_scores.star"))
-        )
-        for index, path, beside in zip(there, coordinates, scores, strict=True):
-            scored = self.local.read_scores(self.exposures[index]) or rated(Picks.none())
-            write_picks(beside, scored)
-            write_picks(path, self._picks[index], cut_digest("", *self.cut.key), scored)
-        rows = []
-        for name, index, path in zip(names, there, coordinates, strict=True):
-            picks = self._picks[index]
-            merit = float(picks.score.mean()) if len(picks) else 0.0
-            rows.append(Listed(name, str(path), len(picks), merit, self._shares.get(index, UNKNOWN)))
-        write_lists(self.local.folder, rows)
-        sizes = {self.exposures[index].pixel_size for index in there}
+        exposures = [self.exposures[index] for index in there]
+        heads = {self._name(index): self.files.head(self.exposures[index]) for index in there}
+        shares = {name: np.nan if head is None or head.contaminated_share is None else head.contaminated_share
+                  for name, head in heads.items()}  # fmt: skip
+        sizes = {each.pixel_size for each in exposures}
         facts = replace(facts, angpix=sizes.pop() if len(sizes) == 1 else None) if sizes != {None} else facts
-        shares = {name: self._shares.get(index, np.nan) for name, index in zip(names, there, strict=True)}
         self._shown = tuple(self.local.folder / name for name in (REPORT_FILE, LOGFILE))
-        return Job(self.local.folder, self.local.folder.absolute(), names, coordinates, scores, facts, None, shares)
+        return Job(
+            self.local.folder,
+            self.local.folder.absolute(),
+            tuple(heads),
+            tuple(map(self.files.coordinates, exposures)),
+            tuple(map(self.files.scores, exposures)),
+            facts,
+            None,
+            shares,
+        )
+
+    def _listed(self) -> list[int]:
+        """Exposures with a coordinate file that can be read, in order."""
+        files = self.files
+        return [] if files is None else [k for k in sorted(self._picks) if can_be_read(files.coordinates(self.exposures[k]))]
+
+    def _name(self, index: int) -> str:
+        """Name of an exposure's micrograph, on this machine if it is here."""
+        path = self.exposures[index].path
+        return str(self.root / path) if self.root else path
+
+    def _list(self) -> None:
+        """Write the lists of the coordinate files, and say which of them a person has changed."""
+        rows = []
+        for index in self._listed():
+            assert self.files is not None
+            head, path = self.files.head(self.exposures[index]), self.files.coordinates(self.exposures[index])
+            n, mean, share = (len(self._picks[index]), None, None) if head is None else head.numbers
+            rows.append(Listed(self._name(index), str(path), n, mean or 0.0, UNKNOWN if share is None else share))
+        write_lists(self.local.folder, rows)
+        if self.files is not None and self.files.edited:
+            n, folder = len(self.files.edited), self.local.folder
+            self.console.complain(
+                f"{n} coordinate files in {folder / COORDINATES} were edited: they are kept, and the automatic picks counted; "
+                f"to push yours: --coordinates {folder}"
+            )
 
     def drawing(self, index: int) -> tuple[Path, Picks]:
         """Where the picture of an exposure lies, and what is drawn into it."""
@@ -207,8 +239,6 @@ class ExposureResults:
         scored = self.local.read_scores(self.exposures[index])
         if scored is not None:
             self.take(index, scored)
-            if share is not None:
-                self._shares[index] = share
         return scored is not None
 
     def progress(self, done: int) -> None:
@@ -231,6 +261,7 @@ class ExposureResults:
         """Put everything together, in the order of the exposures."""
         items = [(self.exposures[index], self._picks[index]) for index in sorted(self._picks)]
         problems = {self.exposures[index].uid: problem for index, problem in sorted(self._problems.items())}
+        self._list()
         shown = tuple(path for path in self._shown if path.is_file())
         above = tuple(map(int, self._above))
         return Found(items, problems, self._scores, above, self.cut.threshold, self._best_picture(), model, shown)

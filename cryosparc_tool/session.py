@@ -15,6 +15,7 @@ from cryosparc_tool.data.files import MicrographFiles
 from cryosparc_tool.data.local import LocalResult
 from cryosparc_tool.given import take_coordinates
 from cryosparc_tool.options import existing_folder
+from cryosparc_tool.pick_files import PickFiles
 from cryosparc_tool.plan import Outcome, Plan
 from cryosparc_tool.push import ensure_connected, ensure_output, explained, save, tell
 from cryosparc_tool.results import ExposureResults, Found
@@ -181,7 +182,7 @@ class Session:
         picker = make_picker(request, looked_at, RatingPicker, "cryosparc_ganpick", self.local.folder)
         self._min_distance = picker.settings.min_distance_angstrom
         self._keep_only(self._basis(picker))
-        results = self._results(exposures, picker.cut, job)
+        results = self._results(exposures, picker.cut, job, PickFiles(self.local.folder, picker))
         source = ExposureSource(exposures, files, how.angpix)
         make_run(source, picker, results, how, self.local.folder, results.progress).carry_out()
         return results.found(picker.model.card.name if self.plan.adapt.adapt else "")
@@ -202,9 +203,11 @@ class Session:
         take_coordinates(settings, ExposureSource(exposures, files, how.angpix), results, pick)
         return results.found()
 
-    def _results(self, exposures: list[Exposure], cut: Cut, job: ExternalJob | None) -> ExposureResults:
+    def _results(
+        self, exposures: list[Exposure], cut: Cut, job: ExternalJob | None, files: PickFiles | None = None
+    ) -> ExposureResults:
         overlays, root = self.plan.how.overlays, self._project
-        return ExposureResults(exposures, cut, self.local, job, self.console, overlays, root)
+        return ExposureResults(exposures, cut, self.local, job, self.console, overlays, root, files)
 
     def _checked(self, job: ExternalJob | None) -> Callable[[], None]:
         """Make what ends the run if somebody has ended the job."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from cryosparc_tool.data.exposures import Exposure
 from cryosparc_tool.data.power import RatedPicks, rated
+from relion_ganpick.core.picks import Picks
 from relion_ganpick.formats.any_coordinates import read_any
 from relion_ganpick.formats.left_out import LeftOut
+from relion_ganpick.formats.micrograph_picks import BY_HAND
 from relion_ganpick.formats.names import match_names, name_stem
 
 
@@ -44,13 +48,13 @@ class Coordinates:
         """Coordinates of an exposure in pixels of its file; or None, and the reason.
 
         CryoSPARC puts a number before a micrograph's name and words behind it, so that a name which is a part of the exposure's
-        is accepted where it is the only one.
+        is accepted where it is the only one. A pick that was set by hand has a figure of merit of 1.
         """
         found = self._matched.get(exposure.uid)
         name, ambiguous = found or match_names([name_stem(exposure.path)], self._by_stem)[0]
         if name is None:
             return None, f"{exposure.path}: {ambiguous or 'there are no coordinates for a micrograph of this name'}"
-        picks = rated(self._by_stem[name])
+        picks = rated(_scored(self._by_stem[name]))
         height, width = exposure.shape
         outside = ((picks.x < 0) | (picks.x > width - 1) | (picks.y < 0) | (picks.y > height - 1)).any()
         if outside:
@@ -58,3 +62,7 @@ class Coordinates:
         if not self._flip_y:
             return picks, ""
         return RatedPicks(picks.x, height - 1 - picks.y, picks.score, picks.power), ""
+
+
+def _scored(picks: Picks) -> Picks:
+    return Picks(picks.x, picks.y, np.where(picks.score == BY_HAND, 1.0, picks.score))

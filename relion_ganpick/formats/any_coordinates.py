@@ -10,7 +10,10 @@ from relion_ganpick.formats.coordinates import Coordinates, read_coordinates
 from relion_ganpick.formats.exchange import read_picks_of
 from relion_ganpick.formats.left_out import LeftOut
 from relion_ganpick.formats.micrograph_picks import MicrographPicks
+from relion_ganpick.formats.pick_lists import LIST_FILE
 from relion_ganpick.formats.picks_csv import is_of_many
+
+DATASET = "picked_particles.cs"
 
 
 def read_any(paths: Sequence[Path], left_out: LeftOut | None = None) -> dict[str, Coordinates]:
@@ -41,6 +44,9 @@ def read_any(paths: Sequence[Path], left_out: LeftOut | None = None) -> dict[str
 
 def _read(path: Path, left_out: LeftOut | None) -> dict[str, Coordinates]:
     ours = {".star", ".csv"}
+    if (path / DATASET).is_file():  # a CryoSPARC run's folder has tables, too; its list is of the files that a person may edit
+        whole = path / (LIST_FILE if (path / LIST_FILE).is_file() else DATASET)
+        return _read(whole, left_out)
     if path.is_dir():
         has_ours = any(each.suffix in ours for each in path.rglob("*"))
         return read_coordinates([path], left_out) if has_ours else _by_stem(read_picks_of([path], left_out=left_out))

@@ -11,6 +11,7 @@ from typing import Any
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import write_atomic
 from relion_ganpick.core.picks import THRESHOLDS, Picks, counts_above
+from relion_ganpick.formats.pick_files import read_picks
 from relion_ganpick.version import __version__
 
 FORMAT, FORMAT_VERSION = "ganpick picks", 1
@@ -71,6 +72,11 @@ class Head:
     mean: float | None
     contaminated_share: float | None
 
+    @property
+    def numbers(self) -> tuple[int, float | None, float | None]:
+        """All three."""
+        return self.n_picks, self.mean, self.contaminated_share
+
 
 def json_file(coordinates: Path) -> Path:
     """Name of the file beside a coordinate file."""
@@ -128,6 +134,19 @@ def refresh_json(path: Path, picks: Picks, threshold: float | None = None, edite
         content["threshold"] = content["threshold"] if threshold is None else threshold
         content["edited"] = edited
         _write(path, content, picks)
+
+
+def follow_edited(coordinates: Path) -> None:
+    """Let the file beside a coordinate file, if there is one, say what a person has made of that since.
+
+    Raises
+    ------
+    GanpickError
+        If one of them is damaged.
+    """
+    beside = json_file(coordinates)
+    if beside.is_file() and beside.stat().st_mtime_ns < coordinates.stat().st_mtime_ns:
+        refresh_json(beside, read_picks(coordinates), edited=True)
 
 
 def read_head(path: Path) -> Head | None:

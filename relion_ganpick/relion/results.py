@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from relion_ganpick.core.cut import CUTS
-from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks, counts_above
 from relion_ganpick.formats.micrographs_star import MicrographEntry
 from relion_ganpick.formats.pick_files import (
@@ -26,7 +25,7 @@ from relion_ganpick.formats.pick_files import (
     read_picks,
     write_picks,
 )
-from relion_ganpick.formats.picks_json import json_file, read_head, refresh_json, write_json
+from relion_ganpick.formats.picks_json import follow_edited, json_file, read_head, refresh_json, write_json
 from relion_ganpick.inspect.job import Facts, Job
 from relion_ganpick.picking.picker import Picker
 from relion_ganpick.picking.stream import Result
@@ -195,12 +194,8 @@ class JobResults:
 
     def _follow(self, path: Path) -> None:
         """Let ``picks.json`` say what a person has made of a coordinate file since."""
-        beside = json_file(path)
         try:
-            if beside.stat().st_mtime_ns < path.stat().st_mtime_ns:
-                refresh_json(beside, read_picks(path), edited=True)
-        except FileNotFoundError:
-            return
+            follow_edited(path)
         except GanpickError as error:
             self._warnings.warn(f"{error}; the picks are not affected", kind="picks.json")
 
