@@ -2,7 +2,8 @@
 
     python benchmarks/inspection.py --micrographs 10000 --picks 500
 
-Needs Chromium with its driver, and selenium. The micrographs are links to a few of 4096 x 4096 pixels.
+Needs Chromium with its driver, and selenium. The micrographs are links to a few of 4096 x 4096 pixels. Beside the seconds on the
+clock stand those of the processors, of server and browser together: other work on the machine makes only the first longer.
 """
 
 from __future__ import annotations
@@ -97,26 +98,27 @@ def measure(driver: Any, folder: Path) -> str:
     server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     address = server.stdout.readline().split()[-1]
-    started = time.perf_counter() - begin
+    both = (server.pid, driver.service.process.pid)
+    started = (time.perf_counter() - begin, used(server.pid))
     try:
-        begin = time.perf_counter()
+        watch = Watch(both)
         driver.get(address)
         wait(driver, "typeof ganpick !== 'undefined' && ganpick.ready")
-        opened = time.perf_counter() - begin
+        opened = watch.read()
         wait(driver, "ganpick.averages")
         script = """
           const done = arguments[0];
           const from = performance.now();
           ganpick.go(arguments[1]).then(() => requestAnimationFrame(() => done(performance.now() - from)));"""
-        walked = [step(driver, script.replace("arguments[1]", str(k))) for k in range(1, N_STEPS)]
-        jumped = [step(driver, script.replace("arguments[1]", str(100 + 37 * k))) for k in range(N_STEPS)]
-        slid = [step(driver, SLIDE.replace("VALUE", str(0.3 + 0.02 * k))) for k in range(N_STEPS)]
+        walked = [step(driver, both, script.replace("arguments[1]", str(k))) for k in range(1, N_STEPS)]
+        jumped = [step(driver, both, script.replace("arguments[1]", str(100 + 37 * k))) for k in range(N_STEPS)]
+        slid = [step(driver, both, SLIDE.replace("VALUE", str(0.3 + 0.02 * k))) for k in range(N_STEPS)]
     finally:
         server.terminate()
         server.wait()
         server.stdout.close()
     parts = {"server": started, "open": opened, "next": median(walked), "jump": median(jumped), "slide": median(slid)}
-    return ", ".join(f"{name} {seconds:.2f} s" for name, seconds in parts.items())
+    return "".join(f"\n  {name:7s} {clock:6.2f} s, of the processors {spent:6.2f} s" for name, (clock, spent) in parts.items())
 
 
 SLIDE = """
@@ -127,11 +129,48 @@ SLIDE = """
   requestAnimationFrame(drawn);"""
 
 
-def step(driver: Any, script: str) -> float:
-    """Seconds that the browser takes for something, with a pause behind it as a person makes."""
+def step(driver: Any, processes: tuple[int, ...], script: str) -> tuple[float, float]:
+    """Seconds that something takes, on the clock and of the processors, with a pause behind it as a person makes."""
+    watch = Watch(processes)
     seconds = float(driver.execute_async_script(script)) / 1000
+    spent = watch.read()[1]
     time.sleep(1.0)
-    return seconds
+    return seconds, spent
+
+
+class Watch:
+    """Seconds since it was started, on the clock and of the processors."""
+
+    def __init__(self, processes: tuple[int, ...]) -> None:
+        self.processes = processes
+        self.begin, self.before = time.perf_counter(), self._used()
+
+    def read(self) -> tuple[float, float]:
+        """Look at it."""
+        return time.perf_counter() - self.begin, self._used() - self.before
+
+    def _used(self) -> float:
+        return sum(map(used, self.processes))
+
+
+def used(process: int) -> float:
+    """Seconds of the processors that a process and all below it have used so far."""
+    below: dict[int, list[int]] = {}
+    ticks: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        number = int(path.parent.name)
+        below.setdefault(int(words[1]), []).append(number)
+        ticks[number] = sum(map(int, words[11:15]))
+    todo, total = [process], 0
+    while todo:
+        number = todo.pop()
+        total += ticks.get(number, 0)
+        todo += below.get(number, [])
+    return total / os.sysconf("SC_CLK_TCK")
 
 
 def wait(driver: Any, expression: str, patience: float = 300) -> None:
@@ -143,9 +182,10 @@ def wait(driver: Any, expression: str, patience: float = 300) -> None:
         time.sleep(0.01)
 
 
-def median(values: list[float]) -> float:
-    """Middle value."""
-    return float(np.median(values))
+def median(values: list[tuple[float, float]]) -> tuple[float, float]:
+    """Middle values."""
+    clock, spent = np.median(values, axis=0)
+    return float(clock), float(spent)
 
 
 def processor() -> str:

@@ -25,6 +25,7 @@ from relion_ganpick.core.threads import wait_asleep
 from relion_ganpick.version import __version__
 
 STOPPED = 130
+LEARNING = ("--approved", "--adapt")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -41,6 +42,14 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def about_unknown(words: list[str]) -> str:
+    """Say that words are not understood; what another command does is named."""
+    option = words[0].partition("=")[0]
+    if option not in LEARNING:
+        return f"unrecognized arguments: {' '.join(words)}"
+    return f"{option} is not an option of this command: learn first, with ganpick adapt, and give its model to --model"
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command.
 
@@ -55,7 +64,10 @@ def main(argv: list[str] | None = None) -> int:
     that are missing or lost; 130 after Ctrl-C. Wrong usage exits with 2.
     """
     wait_asleep()
-    namespace = make_parser().parse_args(argv)
+    parser = make_parser()
+    namespace, unknown = parser.parse_known_args(argv)
+    if unknown:
+        parser.error(about_unknown(unknown))
     try:
         status: int = namespace.run(namespace)
     except (GanpickError, OSError) as error:

@@ -208,3 +208,13 @@ def test_evaluate_refuses_a_negative_tolerance(tables: Path, capsys: pytest.Capt
     words = ["--truth", str(tables), "--picks", str(tables), "--diameter", "100", "--angpix", "2", "--tolerance", "-1"]
     assert main(["evaluate", *words]) == 1
     assert capsys.readouterr().err == "ganpick: --tolerance -1: give a positive number\n"
+
+
+@pytest.mark.parametrize("command", ["pick", "watch"])
+@pytest.mark.parametrize("option", ["--approved", "--approved=particles.star", "--adapt"])
+def test_who_wants_to_learn_is_sent_to_adapt(command: str, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "mic.mrc", "--out", "picks", "--diameter", "100", option])
+    assert ended.value.code == 2
+    name = option.partition("=")[0]
+    assert f"{name} is not an option of this command: learn first, with ganpick adapt" in capsys.readouterr().err
