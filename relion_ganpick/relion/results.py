@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from relion_ganpick.core.cut import CUTS
+from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks, counts_above
 from relion_ganpick.formats.micrographs_star import MicrographEntry
 from relion_ganpick.formats.pick_files import (
