@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import random
@@ -154,6 +155,17 @@ def test_workers_leave_the_files_of_one_process_though_they_are_killed_at_random
     assert markers(project) == SUCCEEDED
     assert f"{MICROGRAPHS} micrographs picked, 0 failed" in ended.out
     assert not list((project / JOB).rglob("picker.json"))
+
+
+def test_workers_of_this_machine_write_every_file_of_one_process_that_knows_the_set(alone: Path, tmp_path: Path) -> None:
+    evidence = json.loads((alone / JOB / "evidence.json").read_text())
+    assert sorted(evidence["micrographs"].values()) == [0] * 6 + [1] * 6  # each gets the filter learned from the other half
+    project = copy_of(alone, tmp_path / "project")
+    ended = run_here(project, *arguments(*DRAWN, "--workers", "local:2"))
+    assert ended.status == 0, ended.err
+    files = snapshot(project)
+    assert sum("/mic" in name and name.endswith((".star", "_picks.json")) for name in files) == 3 * MICROGRAPHS
+    assert files == snapshot(alone)
 
 
 def test_continue_picks_only_what_is_missing(cluster: Any, alone: Path, tmp_path: Path) -> None:
