@@ -17,7 +17,7 @@ from relion_ganpick.core.preprocess import PARTICLE_PX, normalise
 from relion_ganpick.core.settings import PickSettings
 from relion_ganpick.core.standardise import filled, standardise
 from relion_ganpick.picking.picker import Picker
-from relion_ganpick.synthesis.scene import CLEAN, make_scene
+from relion_ganpick.synthesis.scene import CLEAN, Scene, make_scene
 
 SIDE = 260
 Y, X = np.mgrid[:SIDE, :SIDE]
@@ -85,13 +85,29 @@ def denoised() -> np.ndarray:
     return cv2.GaussianBlur(image(), (0, 0), 3)
 
 
-def half_crowded() -> np.ndarray:
+def half_crowded(n: int = 150, depth: int = 8) -> np.ndarray:
     """Many dark particles in one half and none in the other, hardly any noise."""
     rng = np.random.default_rng(3)
     discs = np.zeros((SIDE, SIDE), np.float32)
-    for x, y in rng.uniform(0, SIDE, (150, 2)):
+    for x, y in rng.uniform(0, SIDE, (n, 2)):
         cv2.circle(discs, (int(x / 2), int(y)), 7, 1.0, -1)
-    return cv2.GaussianBlur(rng.normal(0, 1, discs.shape).astype(np.float32) - 8 * discs, (0, 0), 1)
+    return cv2.GaussianBlur(rng.normal(0, 1, discs.shape).astype(np.float32) - depth * discs, (0, 0), 1)
+
+
+@pytest.mark.parametrize("n", [150, 250, 400])
+@pytest.mark.parametrize("depth", [8, 20])
+def test_ground_between_crowded_bright_particles_is_image(n: int, depth: int) -> None:
+    assert find_blank(-half_crowded(n, depth), PARTICLE_PX) is None
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_dark_area_is_found_beside_ice_and_gold(shape: str) -> None:
+    blank, pixels = SHAPES[shape], ice_crystals()
+    for x, y in np.random.default_rng(5).uniform(0, SIDE, (20, 2)):
+        cv2.circle(pixels, (int(x), int(y)), 6, 120.0, -1)
+    found = find_blank(behind_bar(pixels, blank, 0.03), PARTICLE_PX)
+    assert found is not None
+    assert found.mean() == pytest.approx(blank.mean(), abs=0.05)
 
 
 def lone_particles() -> np.ndarray:
@@ -119,9 +135,7 @@ def ice_crystals() -> np.ndarray:
 WHOLE = [image, denoised, half_crowded, lone_particles, film_beside_hole, ice_crystals]
 
 
-@pytest.mark.parametrize(
-    ("made", "sign"), [(each, 1) for each in WHOLE] + [(each, -1) for each in WHOLE if each is not half_crowded]
-)
+@pytest.mark.parametrize(("made", "sign"), [(each, 1) for each in WHOLE] + [(each, -1) for each in WHOLE])
 def test_pictures_with_image_everywhere_are_normalised_as_ever(made: Callable[[], np.ndarray], sign: int) -> None:
     pixels = np.float32(sign) * made()
     picture, blank = standardise(pixels, PARTICLE_PX)
@@ -182,6 +196,43 @@ def test_as_much_is_picked_in_the_rest_as_without_the_blank_area(kind: str, defa
     assert found.mean() >= 0.85
     assert len(there[1]) <= 1.15 * len(there[0])
     assert (away[np.rint(with_bar.y).astype(int), np.rint(with_bar.x).astype(int)] >= 6).all()
+
+
+@pytest.mark.parametrize("soft", [0.0, 3.0, 6.0, 10.0])
+def test_level_is_even_up_to_a_soft_edge(soft: float) -> None:
+    blank = SHAPES["column"]
+    picture, found = standardise(behind_bar(image(), blank, 0.03, soft), PARTICLE_PX)
+    assert found is not None
+    alone = normalise(image())
+    for near in range(130, 150, 4):  # twenty pixels before the edge, where the level falls to half
+        columns = slice(near, near + 4)
+        assert float(picture[:, columns].mean() - alone[:, columns].mean()) == pytest.approx(0, abs=0.2)
+
+
+@pytest.mark.parametrize("soft", [0.0, 6.0, 10.0, 16.0])
+@pytest.mark.parametrize("shape", ["column", "beam"])
+def test_particles_beside_a_soft_edge_are_found(shape: str, soft: float, default_picker: Picker, crowd: Scene) -> None:
+    side = crowd.pixels.shape[0]
+    y, x = np.mgrid[:side, :side]
+    blank = {"column": x > 0.6 * side, "beam": np.hypot(x - side / 2, y - side / 2) > 0.42 * side}[shape]
+    assert 0.3 < blank.mean() < 0.5
+    spread = float(crowd.pixels.std())
+    pixels = (540 + 10 / spread * (crowd.pixels - crowd.pixels.mean())).astype(np.float32)
+    away = distance_from(blank)[tuple(np.rint(crowd.centres[:, ::-1]).astype(int).clip(0, side - 1).T)] / PARTICLE_PX
+    whole, barred = (
+        cKDTree(default_picker.pick(Micrograph(each, 1.0, "m.mrc")).xy).query(crowd.centres)[0] < PARTICLE_PX / 4
+        for each in (pixels, behind_bar(pixels, blank, 0.03, soft))
+    )
+    near, far = (away > 0.6) & (away < 1.6), away >= 1.6
+    assert near.sum() >= 12
+    assert barred[near].sum() >= 0.85 * whole[near].sum()
+    assert barred[far].sum() >= 0.95 * whole[far].sum()
+
+
+@pytest.fixture(scope="module")
+def crowd() -> Scene:
+    settings = replace(CLEAN, contrast=(4.0, 4.0), area_density=(0.35, 0.35), molecule="dihedral")
+    return make_scene((400, 400), 16.0, np.random.default_rng(2), settings)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,8 @@ FAR_END = 20.0  # grains between the level of the image and an end of the scale 
 LEAST_IMAGE = 0.1  # of the picture: fewer pixels cannot tell how much grain an image has
 THINNEST, SMALLEST = 0.5, 4.0  # diameters, squared diameters
 EDGE = 1.25  # diameters that a soft edge may be wide
-EDGE_SPREADS, EDGE_SHARE = 4.0, 0.15  # from the level of the image: spreads of it, and share of the way to that of the blank area
+EDGE_SPREADS, EDGE_SHARE = 4.0, 0.5  # from the level of the image: spreads of it, and share of the way to that of the blank area
+SCATTERED = 0.05  # of the image: if so much of it, far from the dark area, is as dark, it is the ground between bright particles
 WIDE, IN_ONE_PIECE = 2.5, 0.6  # diameters of a disc, and the share of the image that such discs must fill
 EVERY = 4  # pixels: what is sampled for medians
 LEAST = 1e-6  # of the largest value: rounding errors of float32
@@ -49,7 +50,7 @@ def find_blank(picture: Image, particle_px: float) -> Mask | None:
     if blank.any() and not blank.all():
         blank |= _clipped(grain, level, blank)
     dark = _dark(grain, level, blank)
-    if dark is not None:
+    if dark is not None and not _is_ground(dark, particle_px):
         blank |= dark
     if not blank.any():
         return None
@@ -118,6 +119,12 @@ def _dark(grain: Image, level: Image, known: Mask) -> Mask | None:
     return None if between < max(DARKER * high_grain, SPREADS * spread) else np.asarray((level < split) & ~known)
 
 
+def _is_ground(dark: Mask, particle_px: float) -> bool:
+    """Tell the ground between crowded bright particles, half of it without any, from an area without image."""
+    far = ~grown(_large(dark, particle_px), round(EDGE * particle_px))
+    return bool(far.any()) and float(dark[far].mean()) > SCATTERED
+
+
 def _split(values: Image) -> float:
     """Part values into two kinds so that the kinds' means are as far apart as can be for their numbers (Otsu 1979)."""
     low, high = np.percentile(values, (0.2, 99.8))
@@ -146,7 +153,10 @@ def _without_small(mask: Mask, least: float) -> Mask:
 
 
 def _with_soft_edges(picture: Image, blank: Mask, particle_px: float) -> Mask:
-    """Add what lies beside a blank area and has not come to the level of the image yet."""
+    """Add what lies beside a blank area and has not come half the way to the level of the image yet.
+
+    Where more than half of the electrons come through, particles are seen; that the level rises there is taken out later.
+    """
     ring = grown(blank, round(EDGE * particle_px)) & ~blank
     beyond = ~(ring | blank)
     if not beyond.any():

@@ -59,9 +59,10 @@ def normalise_around(picture: Image, blank: Mask, particle_px: float = PARTICLE_
     middle = np.median(values)
     reach = HOT * 1.4826 * float(np.median(np.abs(values - middle)))
     bounded = np.clip(picture, middle - reach, middle + reach) if reach > 0 else picture
-    level_edges = bounded - _edge_levels(bounded, blank, particle_px)
+    levels, calm = _edge_levels(bounded, blank, particle_px)
+    level_edges = bounded - levels
     flat = level_edges - mean_around(level_edges, there, HIGH_PASS_DIAMETERS * particle_px)
-    values = flat[there]
+    values = flat[calm]
     middle = np.median(values)
     spread = 1.4826 * float(np.median(np.abs(values - middle))) or float(values.std())
     if not spread > 0:
@@ -70,10 +71,15 @@ def normalise_around(picture: Image, blank: Mask, particle_px: float = PARTICLE_
     return np.where(there, standard, np.float32(0)).astype(np.float32)
 
 
-def _edge_levels(picture: Image, blank: Mask, particle_px: float) -> Image:
-    """Find how the level falls or rises towards each blank area, as it does at soft edges, (h, w) float32.
+def _edge_levels(picture: Image, blank: Mask, particle_px: float) -> tuple[Image, Mask]:
+    """Find how the level falls or rises towards each blank area, as it does at soft edges.
 
-    It is the median of what is as far from the same area, and 0 at 2 diameters.
+    Returns
+    -------
+    levels
+        (h, w) float32, the median of what is as far from the same area, and 0 from 2 diameters on.
+    calm
+        (h, w) bool, what is that far away, as contrast is to come from there; all of the image where that is too little.
     """
     reach = round(EDGE_DIAMETERS * particle_px)
     there = (~blank).astype(np.uint8)
@@ -81,21 +87,23 @@ def _edge_levels(picture: Image, blank: Mask, particle_px: float) -> Image:
     far = np.asarray(away > reach)
     levels = np.zeros_like(picture)
     if far.sum() < FEWEST * particle_px**2:
-        return levels
+        return levels, ~blank
     above = picture - mean_around(picture, far, reach)
     for area in np.unique(nearest[blank]):
         ring = (nearest == area) & (away > 0) & ~far
         if ring.any():
-            steps, medians = _medians(away[ring].astype(int), above[ring])
-            levels[ring] = np.interp(away[ring], steps + 0.5, medians - np.median(medians[-CALM:]))
-    return levels
+            steps, medians = _medians(away[ring], above[ring])
+            levels[ring] = np.interp(away[ring], steps, medians - np.median(medians[-CALM:]))
+    return levels, far
 
 
-def _medians(groups: NDArray[np.int_], values: Image) -> tuple[NDArray[np.int_], NDArray[np.float64]]:
-    """Find the groups that there are, rising, and the median of each one's values."""
+def _medians(away: Image, values: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Part what lies at some distance into steps of a pixel, rising: the mean distance of each and the median of its values."""
+    groups = away.astype(int)
     order = np.argsort(groups, kind="stable")
-    found, first = np.unique(groups[order], return_index=True)
-    return found, np.array([np.median(part) for part in np.split(values[order], first[1:])])
+    _, first = np.unique(groups[order], return_index=True)
+    means = [float(part.mean(dtype=float)) for part in np.split(away[order], first[1:])]
+    return np.array(means), np.array([np.median(part) for part in np.split(values[order], first[1:])])
 
 
 def filled(pixels: Image, blank: Mask, diameter_px: float) -> Image:
