@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,11 @@ from relion_ganpick.picking.stream import Result
 from relion_ganpick.report.names import LOGFILE, REPORT_FILE
 from relion_ganpick.report.overlays import which_overlays
 from relion_ganpick.runs.results import Results
+
+log = logging.getLogger(__name__)
+
+PUT_OFF_SECONDS = 300.0
+PUT_OFF_SHARE = 0.1  # of the micrographs: where no more are new, pages of the last minutes are good enough
 
 
 class Reports:
@@ -43,25 +50,30 @@ class Reports:
         self._picker, self._how = picker, how
         self.chosen = set(which_overlays(n, N_MICROGRAPHS)) if how.page else set()
         self._seen: dict[int, Seen] = {}
-        self._anew = False
 
     def take(self, index: int, result: Result) -> None:
         """Take the picture of a micrograph that was just picked, if it is a chosen one."""
-        self._anew = True
         if index in self.chosen and result.sight is not None:
             self._seen[index] = Seen(looks_of(result.sight), result.contamination)
 
-    def picked_elsewhere(self) -> None:
-        """Hear that a micrograph was picked by a worker, whose pictures are not at hand."""
-        self._anew = True
-
     def write(self, results: Results) -> None:
-        """Write the reports, unless those that are there are younger than all picks."""
+        """Write the reports, unless those that are there are younger than all picks, or young and short of a few only.
+
+        So a job that is continued every minute does not make them every time.
+        """
         if not self._how.page:
             return
         job = results.as_job(self._facts())
-        if job is not None and (self._anew or not _up_to_date(job)):
+        if job is None:
+            return
+        written, lacks = _state(job)
+        if lacks is None or (lacks and not _put_off(written, lacks, len(job.names))):
             write_reports(job, self._seen, self._contamination)
+        elif lacks:
+            log.info(
+                f"{REPORT_FILE} does not show the newest {lacks} yet: Continue makes it anew {PUT_OFF_SECONDS / 60:g} minutes "
+                f"after the last time, or now: ganpick inspect {job.folder} --report"
+            )
 
     def _facts(self) -> Facts:
         settings = self._picker.settings
@@ -83,11 +95,16 @@ class Reports:
         return np.asarray(marked[1], np.float32)
 
 
-def _up_to_date(job: Job) -> bool:
-    """Whether the reports are there, and younger than every coordinate file."""
+def _state(job: Job) -> tuple[float, int | None]:
+    """When the reports were written, and how many coordinate files are younger; None where reports are missing."""
     names = (LOGFILE, REPORT_FILE) if can_report() else (LOGFILE,)
     try:
         oldest = min(os.stat(job.folder / name).st_mtime_ns for name in names)
-        return all(os.stat(path).st_mtime_ns <= oldest for path in job.coordinates)
+        return oldest / 1e9, sum(os.stat(path).st_mtime_ns > oldest for path in job.coordinates)
     except OSError:
-        return False
+        return 0.0, None
+
+
+def _put_off(written: float, lacks: int, n: int) -> bool:
+    """Whether reports that lack some micrographs are good enough for now."""
+    return lacks <= PUT_OFF_SHARE * n and 0 <= time.time() - written < PUT_OFF_SECONDS

@@ -85,6 +85,7 @@ class Run:
         self.reports = Reports(picker, how, len(source))
         self._told = False
         self._drawn = set(which_overlays(len(source), how.overlays))
+        self._n_pictures: int | None = None
         self._waiting: deque[tuple[int, Outcome | None]] = deque()
         self._tasks: dict[int, Task] = {}
 
@@ -179,7 +180,7 @@ class Run:
                 self._close(index)
                 return
         result = outcome if isinstance(outcome, Result) else None
-        if index in self._drawn:
+        if index in self._drawn and not self._shown_enough(index, outcome):
             self._draw(index, None if result is None else result.sight)
         if result is not None:
             self.reports.take(index, result)
@@ -239,6 +240,20 @@ class Run:
         if self._tasks.pop(index, None) is not None:
             self.source.release(index)
         self.progress(self._done)
+
+    def _shown_enough(self, index: int, outcome: Outcome) -> bool:
+        """Whether a micrograph of an earlier run that has no picture needs none, as there are as many as were asked for.
+
+        Which ones are drawn depends on their number. A job that grows would else read old ones again each time.
+        """
+        if not (isinstance(outcome, Finished) and outcome.before) or self._has_picture(index):
+            return False
+        if self._n_pictures is None:
+            self._n_pictures = sum(map(self._has_picture, range(len(self.source))))
+        return self._n_pictures >= self.how.overlays
+
+    def _has_picture(self, index: int) -> bool:
+        return self.results.place(index, "overlays", ".png").is_file()
 
     def _draw(self, index: int, sight: Sight | None) -> None:
         """Draw a micrograph with its picks; no run fails for a picture."""

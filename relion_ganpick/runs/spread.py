@@ -178,7 +178,6 @@ class SpreadRun(Run):
         for note in done.notes:
             self._warnings.warn(note, self.source.name(index))
         self.summary.add(done.n_picks, done.above)
-        self.reports.picked_elsewhere()
         self._say(index, done.n_picks, f" ({done.seconds:.2f} s)")
         self._close(index)
 
