@@ -104,7 +104,7 @@ def measure(driver: Any, folder: Path) -> str:
         watch = Watch(both)
         driver.get(address)
         wait(driver, "typeof ganpick !== 'undefined' && ganpick.ready")
-        opened = watch.read()
+        opened = (float(driver.execute_script("return ganpick.ready")) / 1000, watch.read()[1])
         wait(driver, "ganpick.averages")
         script = """
           const done = arguments[0];

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from relion_ganpick.core.cut import Cut
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import fitted, write_atomic
 from relion_ganpick.formats.micrographs_star import read_defocus, read_micrographs
@@ -56,10 +55,6 @@ class Facts:
     angpix: float | None = None
     best: float | None = None
     most: int | None = None
-
-    def cut(self, found: float) -> Cut:
-        """Which picks are kept; the threshold is the one that was found where none was taken down."""
-        return Cut(found if self.threshold is None else self.threshold, self.best, self.most)
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def gather(
         If the job's files cannot be read.
     """
     scores = read_scores(job)
-    cut = job.facts.cut(scores.threshold() if job.facts.threshold is None else job.facts.threshold)
+    cut = scores.cut(job.facts)
     chosen = which_overlays(len(job.names), n)
     found: dict[int, Seen] = {}
     problems: dict[int, str] = {}

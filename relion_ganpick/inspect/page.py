@@ -11,7 +11,8 @@ from jinja2 import DictLoader, Environment
 
 from relion_ganpick.inspect.recorded import Parts, recorded_parts
 
-SCRIPTS = ("job", "selection", "editing", "show", "overview", "averages", "saving", "keys", "main")
+FIRST = "job"
+SCRIPTS = ("selection", "editing", "show", "overview", "averages", "saving", "keys", "main")
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
     "font-src data:; connect-src {connect}; base-uri 'none'; form-action 'none'"
@@ -38,6 +39,7 @@ def page_html(title: str, data: Mapping[str, Any] | None = None) -> str:
             policy=POLICY.format(connect="'self'" if data is None else "'none'"),
             css=_file("page.css"),
             data={name.replace("/", "-"): as_json(value) for name, value in (data or {}).items()},
+            first=_file(f"{FIRST}.js"),
             script="\n".join(_file(f"{name}.js") for name in SCRIPTS),
             bokeh_css=parts.css,
             bokeh_js=parts.libraries,

@@ -31,7 +31,7 @@ def job_payload(job: Job, scores: Scores, served: bool, text: str | None = None)
     text
         The figures of merit, if they are packed already.
     """
-    threshold = scores.threshold() if job.facts.threshold is None else job.facts.threshold
+    cut = scores.cut(job.facts)
     return {
         "folder": str(job.folder).rstrip("/"),
         "served": served,
@@ -39,12 +39,12 @@ def job_payload(job: Job, scores: Scores, served: bool, text: str | None = None)
         "diameter": job.diameter,
         "contrast": job.facts.contrast,
         "model": job.facts.model,
-        "threshold": threshold,
-        "best": job.facts.best,
-        "most": job.facts.most,
+        "threshold": cut.threshold,
+        "best": cut.best,
+        "most": cut.most,
         "names": short_names(job.names),
         "states": states(scores),
-        "odd": odd_ones(scores, job.contaminated, threshold).tolist(),
+        "odd": odd_ones(scores, job.contaminated, cut.threshold).tolist(),
         "defocus": numbers(job.defocus, 3),
         "contaminated": numbers(job.contaminated, 4),
         "n_file": scores.n_file.tolist(),

@@ -77,7 +77,7 @@ def write_report(
     folder
         The job's folder, with its list of coordinate files.
     facts
-        What the job was run with; it is taken down for later pages. By default it is found in the folder.
+        What the caller knows better than the folder; it is taken down for later pages, with what the folder knows.
     contamination
         Gives the chance of contamination, (h, w) float32 at the working scale, of a micrograph; None leaves that layer out.
     n
@@ -92,9 +92,10 @@ def write_report(
     GanpickError
         If the folder holds no job, or not one of the micrographs can be read.
     """
+    job = find_job(folder, facts)
     if facts is not None:
-        write_facts(folder, facts)
-    return write_html(gather(find_job(folder, facts), None, contamination, n))
+        write_facts(folder, job.facts)
+    return write_html(gather(job, None, contamination, n))
 
 
 def write_html(material: Material) -> Path:

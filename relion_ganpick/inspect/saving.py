@@ -40,8 +40,10 @@ class Saved:
     @property
     def text(self) -> str:
         """One line for the page."""
-        parts = [f"{self.edited} edited micrographs"] * bool(self.edited) + [f"{self.cut} with new handles"] * bool(self.cut)
-        text = f"Saved: {', '.join(parts) or 'nothing to do'}."
+        edited = f"{self.edited} edited micrograph{'' if self.edited == 1 else 's'}"
+        cut = f"picks chosen anew on {self.cut}{' others' if self.edited else ' micrographs'}"
+        parts = [edited] * bool(self.edited) + [cut] * bool(self.cut)
+        text = f"Saved: {' and '.join(parts) or 'nothing to do'}."
         return text + (f" {len(self.problems)} problems, the first: {self.problems[0]}" if self.problems else "")
 
 

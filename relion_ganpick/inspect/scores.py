@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from relion_ganpick.core.cut import Cut
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import atomic
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.formats.pick_files import State, inspect_picks, read_picks
-from relion_ganpick.inspect.job import Job
+from relion_ganpick.inspect.job import Facts, Job
 
 CACHE_FILE, CACHE_VERSION = ".ganpick/inspect.npz", 1
 STEPS = 10000
@@ -59,10 +60,21 @@ class Scores:
         """Figures of merit of one micrograph, (k,) float64, falling."""
         return np.asarray(self.score[self.starts[index] : self.starts[index + 1]] / STEPS, float)
 
-    def threshold(self) -> float:
-        """Find the threshold that our own coordinate files were cut at, with as few digits as tell it.
+    def cut(self, facts: Facts) -> Cut:
+        """Tell which picks our own coordinate files hold, from what was taken down, as far as that agrees with them."""
+        if facts.best is None and facts.most is None:
+            return Cut(self.threshold(facts.threshold))
+        return Cut(self.threshold() if facts.threshold is None else facts.threshold, facts.best, facts.most)
+
+    def threshold(self, known: float | None = None) -> float:
+        """Find the threshold that our own coordinate files were cut at.
 
         It lies above the best figure of merit that was left out and not above the worst that was kept.
+
+        Parameters
+        ----------
+        known
+            The one that was taken down: it is taken if it lies there. Else it is one with as few digits as tell it.
         """
         low, high = 0, STEPS
         for index in np.nonzero(self.state == STATES.index(State.OURS))[0]:
@@ -71,6 +83,8 @@ class Scores:
                 high = min(high, int(self.score[begin + kept - 1]))
             if begin + kept < end:
                 low = max(low, int(self.score[begin + kept]))
+        if known is not None and low + 1e-6 < known * STEPS < high + 1e-6:
+            return known
         for digits in (10, 100, 1000):
             step = STEPS // digits
             if (rounded := (low // step + 1) * step) <= high:

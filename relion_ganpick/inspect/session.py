@@ -51,17 +51,25 @@ class Session:
         self._contamination = ContaminationFinder(self.job)
         self._looks: OrderedDict[int, Looks] = OrderedDict()
         self._lock, self._averaging, self._saving = threading.Lock(), threading.Lock(), threading.Lock()
+        self._described: tuple[Job, Scores, dict[str, Any]] | None = None
         self._averages: Averages | None = None
         self._averaged = False
         self._progress: dict[str, Any] = {"finished": True, "text": ""}
+        self.payload()  # it takes a second for thousands of micrographs, and nobody waits for it yet
         threading.Thread(target=self._look_ahead, daemon=True).start()
 
     def payload(self) -> dict[str, Any]:
         """Describe the job as a whole."""
-        job = self.job
-        names = [str(path) for path, _ in self._compared]
-        scores = self._scores()
-        return job_payload(job, scores, served=True, text=self._packed) | {"first": 0, "compare": names}
+        job, scores = self.job, self._scores()
+        with self._lock:
+            known = self._described
+        if known is None or known[0] is not job or known[1] is not scores:
+            names = [str(path) for path, _ in self._compared]
+            content = job_payload(job, scores, served=True, text=self._packed) | {"first": 0, "compare": names}
+            known = (job, scores, content)
+            with self._lock:
+                self._described = known
+        return known[2]
 
     def details(self, index: int) -> dict[str, Any]:
         """One micrograph, as far as it can be read."""
@@ -171,8 +179,7 @@ class Session:
             write_facts(self.job.folder, self.job.facts)
 
     def _cut(self) -> Cut:
-        known = self.job.facts.threshold
-        return self.job.facts.cut(self._scores().threshold() if known is None else known)
+        return self._scores().cut(self.job.facts)
 
     def _average(self) -> Averages | None:
         looks, kept = {}, {}

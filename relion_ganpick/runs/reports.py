@@ -81,9 +81,7 @@ class Reports:
         model = str(path.absolute()) if path.is_file() else settings.model
         diameters = settings.diameter, settings.working_diameter_angstrom
         cut = self._picker.cut
-        alone = cut.best is None and cut.most is None  # then it is found from the picks, also where these are cut anew
-        threshold = None if alone else cut.threshold
-        return Facts(*diameters, settings.contrast, threshold, model, self._how.angpix, cut.best, cut.most)
+        return Facts(*diameters, settings.contrast, cut.threshold, model, self._how.angpix, cut.best, cut.most)
 
     def _contamination(self, looks: Looks) -> NDArray[np.float32]:
         """Ask the network once more, of a micrograph that was picked in an earlier run."""

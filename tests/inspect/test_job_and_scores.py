@@ -87,6 +87,21 @@ def test_threshold_is_found_from_what_was_kept(job_folder: Path) -> None:
     assert scores_of([[0.9, 0.6, 0.44], [0.58, 0.562]], kept=[2, 1]).threshold() == 0.57
 
 
+@pytest.mark.parametrize(("known", "is_right"), [(0.45, True), (0.6, True), (0.44, False), (0.601, False), (0.59996, True)])
+def test_threshold_that_was_taken_down_holds_if_the_files_agree(known: float, is_right: bool) -> None:
+    """A run without a page does not take it down, so that an older one may be there."""
+    scores = scores_of([[0.9, 0.6, 0.4399], [0.7, 0.44]], kept=[2, 1])
+    assert scores.cut(Facts(threshold=known)) == Cut(known if is_right else 0.5)
+    assert scores.cut(Facts(threshold=known, most=2)) == Cut(known, most=2)
+
+
+def test_report_that_is_written_anew_keeps_what_the_job_was_run_with(job_folder: Path) -> None:
+    write_facts(job_folder, Facts(diameter=DIAMETER, threshold=0.55, most=8, model="default"))
+    write_report(job_folder, Facts(contrast="bright"))
+    facts = Facts(diameter=DIAMETER, threshold=0.55, most=8, model="default", contrast="bright")
+    assert find_job(job_folder).facts == facts
+
+
 def test_edited_and_rejected_micrographs_are_told(job_folder: Path) -> None:
     job = find_job(job_folder)
     job.coordinates[1].write_text("\ndata_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n10 20\n")

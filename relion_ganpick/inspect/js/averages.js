@@ -16,7 +16,7 @@ ganpick.load_averages = async function () {
     return;
   }
   ganpick.averages = found;
-  note.textContent = `of ${found.n} picks on ${found.micrographs} micrographs. A click shows where its members are.`;
+  note.textContent = `of ${found.n} picks on ${found.micrographs} micrographs. Below each: its members, and their mean merit. A click shows where they are.`;
   const place = document.getElementById("averages");
   place.textContent = "";
   found.classes.forEach((each, k) => {

@@ -32,10 +32,24 @@ ganpick.unpack = async function (text) {
   return values;
 };
 
-ganpick.load_job = async function () {
+const read_job = async function () {
   const job = await ganpick.fetch("job");
-  const n = job.names.length;
   job.scores = await ganpick.unpack(job.scores);
+  return job;
+};
+
+/** A served page asks for what it begins with at once, while the browser still reads Bokeh. */
+ganpick.ask_early = function () {
+  ganpick.token = new URLSearchParams(window.location.search).get("token");
+  if (!ganpick.token) return;
+  ganpick.early = read_job();
+  ganpick.early.catch(() => null); // whoever waits for it hears of it
+  ganpick.load_details(0).catch(() => null); // a served page begins with the first one
+};
+
+ganpick.load_job = async function () {
+  const job = await (ganpick.early || read_job());
+  const n = job.names.length;
   job.starts = new Uint32Array(n + 1);
   for (let k = 0; k < n; k++) job.starts[k + 1] = job.starts[k] + job.counts[k];
   ganpick.job = job;
@@ -88,3 +102,5 @@ ganpick.held = function (index) {
   const promise = ganpick.details.get(index);
   return (promise && promise.found) || null;
 };
+
+ganpick.ask_early();

@@ -3,9 +3,9 @@
 
 const KEYS = [
   ["ArrowRight", "→", "next micrograph", () => ganpick.step(1)],
-  ["ArrowDown", "↓", "next micrograph", () => ganpick.step(1)],
+  ["ArrowDown", "↓", "", () => ganpick.step(1)],
   ["ArrowLeft", "←", "previous micrograph", () => ganpick.step(-1)],
-  ["ArrowUp", "↑", "previous micrograph", () => ganpick.step(-1)],
+  ["ArrowUp", "↑", "", () => ganpick.step(-1)],
   ["n", "N", "next odd micrograph", () => ganpick.next_odd()],
   ["[", "[", "lower threshold: more picks", () => ganpick.nudge(-0.01)],
   ["]", "]", "higher threshold: fewer picks", () => ganpick.nudge(0.01)],
@@ -15,7 +15,7 @@ const KEYS = [
   ["c", "C", "contamination on and off", () => ganpick.toggle("veil")],
   ["e", "E", "edit: click adds, drag moves, click and Delete removes", () => ganpick.set_editing(!ganpick.editing_on)],
   ["d", "D", "delete the pick under the mouse, or the marked ones", () => ganpick.remove_under_mouse()],
-  ["Delete", "Del", "the same", () => ganpick.remove_under_mouse()],
+  ["Delete", "Del", "", () => ganpick.remove_under_mouse()],
   ["x", "X", "reject the micrograph, or take it back", () => ganpick.reject()],
   ["r", "R", "automatic picks of this micrograph again", () => ganpick.revert()],
   ["z", "Z", "undo", () => ganpick.undo()],
@@ -29,12 +29,16 @@ ganpick.show_keys = function () {
   if (dialog.open) return dialog.close();
   const table = dialog.querySelector("table");
   table.textContent = "";
+  let cell = null;
   for (const [, shown, text] of KEYS) {
-    const row = table.insertRow();
     const key = document.createElement("kbd");
     key.textContent = shown;
-    row.insertCell().append(key);
-    row.insertCell().textContent = text;
+    if (text) { // without one, the key does what the one before it does
+      const row = table.insertRow();
+      cell = row.insertCell();
+      row.insertCell().textContent = text;
+    }
+    cell.append(key, " ");
   }
   return dialog.showModal();
 };

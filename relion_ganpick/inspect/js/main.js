@@ -110,9 +110,13 @@ ganpick.toggle = function (what) {
   } else ganpick.draw_circles(details);
 };
 
+const mark_layer = function () {
+  for (const button of document.querySelectorAll("#layers button")) button.classList.toggle("on", button.dataset.layer === ganpick.layer);
+};
+
 ganpick.set_layer = function (name) {
   ganpick.layer = name;
-  for (const button of document.querySelectorAll("#layers button")) button.classList.toggle("on", button.dataset.layer === name);
+  mark_layer();
   ganpick.draw_picture(ganpick.held(ganpick.current));
 };
 
@@ -175,7 +179,10 @@ ganpick.connect = function () {
   let settled = null; // Bokeh lays its plots out anew a little after the window has changed
   window.addEventListener("resize", () => {
     clearTimeout(settled);
-    settled = setTimeout(ganpick.fit_again, 400);
+    settled = setTimeout(() => {
+      ganpick.fit_table();
+      ganpick.fit_again();
+    }, 400);
   });
   const moved = (event) => {
     if (event.type === "wheel" || (event.buttons && !ganpick.editing_on)) ganpick.zoomed = true;
@@ -188,8 +195,6 @@ ganpick.connect = function () {
 };
 
 ganpick.start = async function () {
-  ganpick.token = new URLSearchParams(window.location.search).get("token");
-  if (ganpick.token) ganpick.load_details(0).catch(() => null); // meanwhile: a served page begins with the first one
   await ganpick.load_job();
   const {job} = ganpick;
   element("folder").textContent = job.folder;
@@ -204,8 +209,9 @@ ganpick.start = async function () {
   (job.compare || []).forEach((name, k) => {
     element("compare").add(new Option(name, String(k)));
   });
+  ganpick.fit_table();
   for (const [what, shown] of Object.entries(ganpick.shows)) ganpick.mark(what, shown);
-  ganpick.set_layer(ganpick.layer);
+  mark_layer();
   ganpick.connect();
   ganpick.overview();
   ganpick.arrange();
@@ -214,7 +220,7 @@ ganpick.start = async function () {
   ganpick.draw_totals();
   ganpick.draw_handles();
   ganpick.draw_buttons();
-  ganpick.ready = true;
+  ganpick.ready = performance.now();
   setTimeout(() => {
     ganpick.draw_series();
     ganpick.load_averages();

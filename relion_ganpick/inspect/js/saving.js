@@ -49,7 +49,8 @@ ganpick.save = async function () {
     const words = ganpick.rule_in_words(wanted.selection, wanted.selection.dropped_classes.length);
     parts.push(`new picks on all ${n ? "others" : "micrographs that are not edited"} (${words})`);
   }
-  if (!(await ganpick.ask(`Write ${parts.join(" and ")} to ${ganpick.job.folder}?`))) return;
+  const later = wanted.selection ? " If you press Continue in RELION later, give the job the same values." : "";
+  if (!(await ganpick.ask(`Write ${parts.join(" and ")} to ${ganpick.job.folder}?${later}`))) return;
   element("save").disabled = true;
   element("message").textContent = "saving ...";
   try {

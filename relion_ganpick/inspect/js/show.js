@@ -171,10 +171,8 @@ ganpick.draw_cloud = function (details) {
   ganpick.model("cloud_here").data = known ? {x: details.picks.score, y: details.picks.power} : {x: [], y: []};
   const x = [];
   const y = [];
-  let seen = 0;
   for (const promise of ganpick.details.values()) {
     if (!promise.found || !promise.found.picks.power) continue;
-    seen += 1;
     if (x.length > MOST_IN_CLOUD || promise.found === details) continue;
     x.push(...promise.found.picks.score);
     y.push(...promise.found.picks.power);
@@ -183,7 +181,8 @@ ganpick.draw_cloud = function (details) {
   const most = Math.max(4, ...(known ? details.picks.power : []));
   ganpick.model("power").y_range.setv({start: 0, end: Math.min(Math.ceil(most), 30)});
   ganpick.draw_handles();
-  element("power_note").textContent = `Power: strength of the picture around a pick; 1 is usual. Known on ${seen} micrographs here.`;
+  const where = ganpick.token ? "others that you have seen" : "others with pictures";
+  element("power_note").textContent = `Power: strength of the picture around a pick. 1 is usual, ice and edges have more. Grey: ${where}.`;
 };
 
 /** Put the lines and sliders where the selection is. */
