@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import html
-import json
 import re
 import sys
 import warnings
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from html.entities import codepoint2name
 from typing import TextIO
-from urllib.parse import quote, quote_plus
+from unicodedata import normalize
 
 from relion_ganpick.core.errors import in_flags
 
 HIDDEN = "[hidden]"
-SHORTEST_ANYWHERE, LONGEST_ALONE = 4, 32
+SHORTEST_ANYWHERE = 4
 """A shorter secret is cut out only where it stands alone: "a" is a part of nearly every word."""
 BEFORE, AFTER = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt]))", r"(?![A-Za-z0-9])"
+APOSTROPHE, SLASHES = "'", r"(?:\\|%(?:25){0,3}5[Cc]|&#92;)"
 CLIENT_MODULES = r"cryosparc(_tool)?(\.|$)"
 CLIENT_MARK = r"\*\*\* "
 
@@ -38,9 +38,7 @@ class Console:
 
     def hide(self, *secrets: str | None) -> None:
         """Never show these again, in whatever way they are written, nor the sha256 sums by which passwords travel."""
-        for secret in secrets:
-            if secret:
-                self._secrets |= {way: len(secret) < SHORTEST_ANYWHERE for way in written(secret)}
+        self._secrets |= {secret: len(secret) < SHORTEST_ANYWHERE for secret in secrets if secret}
         self._pattern = _pattern(self._secrets) if self._secrets else None
 
     def clean(self, text: str) -> str:
@@ -88,23 +86,46 @@ class Console:
             yield
 
 
-def written(secret: str) -> set[str]:
-    """List the ways in which clients and servers write a secret: as it is, in forms, JSON, HTML and Python, and sums of it."""
-    data = secret.encode(errors="surrogateescape")
-    percent = {quote(data, safe=""), quote(data), quote_plus(data)}
-    percent |= {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), each) for each in percent}
-    in_json = {json.dumps(secret, ensure_ascii=ascii)[1:-1] for ascii in (True, False)}
-    in_json |= {each.replace("/", "\\/") for each in in_json}
-    in_python = {repr(secret)[1:-1], ascii(secret)[1:-1], repr(data)[2:-1]}
-    sums = {hashlib.sha256(data).hexdigest(), base64.b64encode(data).decode()}
-    twice = {json.dumps(each)[1:-1] for each in in_json}  # a server's JSON within a client's
-    return {each for each in {secret, html.escape(secret)} | percent | in_json | in_python | sums | twice if each}
-
-
 def _pattern(secrets: Mapping[str, bool]) -> re.Pattern[str]:
     """Match any of the secrets, the longest first; short ones only where they stand alone."""
     parts = []
     for secret in sorted(secrets, key=len, reverse=True):
-        exactly = re.escape(secret)
-        parts.append(f"{BEFORE}{exactly}{AFTER}" if secrets[secret] and len(secret) < LONGEST_ALONE else exactly)
+        forms = sorted({secret, normalize("NFC", secret), normalize("NFD", secret)})
+        anyhow = "|".join("".join(map(_part, re.findall(r"\\+|[^\\]", form))) for form in forms)
+        parts += [re.escape(each) for each in sorted(_derived(secret), key=len, reverse=True)]
+        parts.append(f"{BEFORE}(?:{anyhow}){AFTER}" if secrets[secret] else anyhow)
     return re.compile("|".join(parts))
+
+
+def _derived(secret: str) -> set[str]:
+    """List what is computed from a secret: sums by which passwords travel, and base64."""
+    data = secret.encode(errors="surrogateescape")
+    sums = [hashlib.new(kind, data) for kind in ("sha256", "md5", "sha1")]
+    hexadecimal = {each.hexdigest() for each in sums}
+    in_base64 = {
+        encode(each).decode() for encode in (b64encode, urlsafe_b64encode) for each in (data, *(s.digest() for s in sums))
+    }
+    return {each for each in hexadecimal | {each.upper() for each in hexadecimal} | in_base64 if len(each) >= SHORTEST_ANYWHERE}
+
+
+def _part(character: str) -> str:
+    """Match a character, or a run of backslashes, in all the ways in which clients and servers write it.
+
+    The ways are: as it is, behind backslashes, in forms (percent signs), JSON and Python (backslash and numbers), HTML, and
+    a shell's quotation marks. One may stand within another, but not endlessly often, as matching would take forever.
+    """
+    if character[0] == "\\":
+        return rf"(?:(?i:{SLASHES}{{1,8}}(?:u005c|x5c))|{SLASHES}|(?i:&(?:amp;){{0,3}}#x5c;)){{1,{4 * len(character) + 8}}}"
+    code, ways = ord(character), [re.escape(character)]
+    for data in {character.encode(errors="surrogateescape"), character.encode("latin-1", "ignore")} - {b""}:
+        ways.append("(?i:" + "".join(f"%(?:25){{0,3}}{byte:02x}" for byte in data) + ")")
+        ways.append("(?i:" + "".join(rf"{SLASHES}{{1,8}}x{byte:02x}" for byte in data) + ")")
+    units = character.encode("utf-16-be", "surrogatepass")
+    ways.append("(?i:" + "".join(rf"{SLASHES}{{1,8}}u{units[k]:02x}{units[k + 1]:02x}" for k in range(0, len(units), 2)) + ")")
+    names = [rf"#0{{0,4}}{code}", rf"#x0{{0,4}}{code:x}", *([codepoint2name[code]] if code in codepoint2name else [])]
+    ways.append(f"(?i:&(?:amp;){{0,3}}(?:{'|'.join([*names, *(['apos'] if character == APOSTROPHE else [])])});)")
+    if character == " ":
+        ways.append(r"\+")
+    if character == APOSTROPHE:
+        ways.insert(0, r"'\\+''|'\"'\"'")
+    return f"(?:{'' if character.isalnum() else SLASHES + '{0,8}'}(?:{'|'.join(ways)}))"

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from relion_ganpick.cli import main
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.files import read_json_object
 from relion_ganpick.core.merge import merge
 from relion_ganpick.core.picks import Picks
 from relion_ganpick.formats.exchange import FORMATS, in_our_rows, read_picks_of, write_picks_of
@@ -144,6 +145,39 @@ def test_bad_file_is_named_with_what_is_wrong(tmp_path: Path, name: str, text: s
     with pytest.raises(GanpickError, match=message) as caught:
         read_picks_of([tmp_path / name])
     assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [
+        ((2**40,), "<f4"),
+        ((2**62,), "<f4"),
+        ((-5,), "<f4"),
+        ((2**35,), [("uid", "<u8")]),
+        ((2**40,), "|V0"),
+        ((1,), "|S2000000000"),
+    ],
+)
+def test_dataset_that_says_it_is_larger_than_its_file_costs_no_memory(tmp_path: Path, shape: tuple[int], kind: object) -> None:
+    path = tmp_path / "x.cs"
+    head = f"{{'descr': {kind!r}, 'fortran_order': False, 'shape': {shape!r}, }}".encode().ljust(117) + b"\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head)
+    with pytest.raises(GanpickError, match=rf"x\.cs: truncated: its header says {shape[0]} rows of \d+ bytes, but 0 bytes are"):
+        read_picks_of([path])
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000, '{"a": ' + "9" * 10_000 + "}"])
+def test_json_that_no_reader_can_hold_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(GanpickError, match=r"x\.json: not a JSON file that can be read"):
+        read_json_object(tmp_path / "x.json")
+    with pytest.raises(GanpickError, match=r"x\.json: not a file of picks that is known"):
+        read_picks_of([tmp_path / "x.json"])
+
+
+def test_json_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / "mic_info.json").write_bytes(b"\xef\xbb\xbf" + b'{"boxes": [[10, 20, "manual"]]}')
+    assert read_picks_of([tmp_path / "mic_info.json"])[0].picks.xy.tolist() == [[10, 20]]
 
 
 def test_fifth_column_of_a_box_file_is_a_merit_only_if_it_can_be_one(tmp_path: Path) -> None:

@@ -111,6 +111,25 @@ READ = {
     "byte order mark": ("\ufeff" + PLAIN, BOTH),
     "two tables of micrographs": (PLAIN + TWO.replace("a.mrc", "c.mrc"), BOTH),
     "blank line between rows": (rows("a.mrc 1", "", "b.mrc 1"), ["a.mrc"]),
+    "stop_ behind the table": (PLAIN + "stop_\n", BOTH),
+    "end mark of DOS behind the table": (PLAIN + "\x1a", BOTH),
+    "group -1": (PLAIN.replace("og1 1 ", "og1 -1 ").replace("mrc 1", "mrc -1"), BOTH),
+    "groups that are 1 up to the first letter": (rows("a.mrc 1e1", "b.mrc 1_0"), BOTH),
+    "hash right behind the last word": (rows("a.mrc 1#c", "b.mrc 1"), BOTH),
+    "quotation mark doubled as CIF does": (rows("'a''b.mrc' 1", "b.mrc 1"), ["a''b.mrc", "b.mrc"]),
+    "200 more columns": (
+        OPTICS
+        + TWO.replace("#2\n", "#2\n" + "".join(f"_x{k} #{k + 3}\n" for k in range(200))).replace("mrc 1", "mrc 1" + " 5" * 200),
+        BOTH,
+    ),
+    "name of 800 characters": (rows("d/" * 400 + "a.mrc 1", "b.mrc 1"), ["d/" * 400 + "a.mrc", "b.mrc"]),
+    "characters of shells and addresses": (
+        rows("$HOME/a%20b.mrc 1", "~/a\\b.mrc 1", "1@a.mrcs 1"),
+        ["$HOME/a%20b.mrc", "~/a\\b.mrc", "1@a.mrcs"],
+    ),
+    "characters that are not seen": (rows("a\u200b\x1c.mrc 1", "b\x85.mrc 1"), ["a\u200b\x1c.mrc", "b\x85.mrc"]),
+    "no version": (PLAIN.replace("# version 30001", ""), BOTH),
+    "version between those of 3.1 and 5": (PLAIN.replace("30001", "30002"), BOTH),
 }
 
 REFUSED = {
@@ -137,6 +156,17 @@ REFUSED = {
     "no rows, and another block": (TWO.replace("a.mrc 1\nb.mrc 1\n", "") + OPTICS, r"line 13: the table before it is empty"),
     "no name": (rows('"" 1', "b.mrc 1"), r"line 23: the micrograph's name is empty"),
     "no name but quotation marks": (rows("a.mrc 1", "'\"\"' 1"), r"line 24: the micrograph's name is empty"),
+    "form feed in place of a blank": (rows("a.mrc\x0c1", "b.mrc 1"), r"line 23 is incomplete: 1 of 2 words"),
+    "capital LOOP_": (PLAIN.replace("loop_", "LOOP_"), r"line 21: nothing stands behind _rlnMicrographName"),
+    "capital block": (PLAIN.replace("data_micrographs", "data_Micrographs"), r"no column _rlnMicrographName"),
+    "text of several lines as CIF does": (rows(";", "a.mrc", ";", "1", "b.mrc 1"), r"line 24 is incomplete: 1 of 2 words"),
+    "loop_ twice": (PLAIN.replace("loop_", "loop_\nloop_"), r"line 22 has 1 words for 0 columns \(loop_\)"),
+    "column without its underscore": (PLAIN.replace("_rlnMicrographName", "rlnMicrographName"), r"line 21 has 1 words"),
+    "digits of another script": (rows("a.mrc \uff11", "b.mrc 1"), r"line 23: column _rlnOpticsGroup .*not a number"),
+    "group nan": (rows("a.mrc nan", "b.mrc 1"), r"line 23: column _rlnOpticsGroup .*not a number \('nan'\)"),
+    "group 0x1": (rows("a.mrc 0x1", "b.mrc 1"), r"line 23: optics group 0 is used"),
+    "quotation mark alone": (rows("' 1", "b.mrc 1"), r"line 23: a quotation mark is not closed"),
+    "line ends of an old Macintosh": (PLAIN.replace("\n", "\r"), r"its lines end as on an old Macintosh .*run mac2unix"),
     "underscore first in the first row": (rows("_a.mrc 1", "b.mrc 1"), r"line 24 is incomplete: 2 of 3 words"),
 }
 
@@ -189,6 +219,14 @@ def test_nul_bytes_of_a_crash_are_refused_with_the_line(tmp_path: Path, end: byt
     path.write_bytes(PLAIN.rstrip("\n").encode() + end)
     with pytest.raises(GanpickError, match=r"mics\.star: line 2[45]: NUL bytes.*rows may be missing; write or copy"):
         read_micrographs(path)
+
+
+def test_utf_16_is_refused_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "mics.star"
+    for encoding in ("utf-16", "utf-16-be"):
+        path.write_bytes((b"\xfe\xff" if encoding.endswith("be") else b"") + PLAIN.encode(encoding))
+        with pytest.raises(GanpickError, match=r"mics\.star: is written in UTF-16, .*save it as UTF-8"):
+            read_micrographs(path)
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 512])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +59,17 @@ TOUCHED = {
     "half a row": (HEAD + "1 2 0.5\n3 4", r"the file's last row is incomplete: 2 of 3 words"),
     "missing column": (HEAD.replace("CoordinateY", "Foo") + "1 2 3\n\n", "holds no columns _rlnCoordinateX and _rlnCoordinateY"),
     "no table": ("hello\n", "holds no columns _rlnCoordinateX and _rlnCoordinateY"),
-    "binary": (b"\xff\xfe\x01\x00".decode("latin1"), "NUL bytes"),
+    "coordinate inf": (HEAD + "inf 2 0.5\n\n", r"line 7: column _rlnCoordinateX .*\('inf'\)"),
+    "decimal comma": (HEAD + "1,5 2 0.5\n\n", r"line 7: column _rlnCoordinateX .*\('1,5'\)"),
+    "digits of another script": (HEAD + "1_0 2 0.5\n\n", r"line 7: column _rlnCoordinateX .*\('1_0'\)"),
+    "figure of merit empty": (HEAD + "1 2 ''\n\n", r"line 7: column _rlnAutopickFigureOfMerit .*\(''\)"),
+    "column twice": (HEAD.replace("CoordinateY", "CoordinateX") + "1 2 3\n\n", r"line 5: .*stands there twice"),
+    "conflict of two versions": (HEAD + "<<< a b\n1 2 0.5\n===\n\n", r"line 9 is incomplete: 1 of 3 words"),
+    "page of a web server": ("<html>404</html>\n", "holds no columns"),
+    "packed": (gzip.compress(HEAD.encode(), mtime=0).decode("latin1"), "NUL bytes"),
+    "UTF-16": (b"\xff\xfed\x00a\x00".decode("latin1"), "UTF-16"),
+    "line ends of an old Macintosh": (HEAD.replace("\n", "\r"), "its lines end as on an old Macintosh"),
+    "binary": (b"\xff\xfd\x01\x00".decode("latin1"), "NUL bytes"),
 }
 
 
@@ -77,6 +89,33 @@ def test_file_of_others_that_cannot_be_read_says_why(tmp_path: Path, kind: str) 
 def test_folder_in_the_place_of_a_coordinate_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "m_autopick.star").mkdir()
     assert inspect_picks(tmp_path / "m_autopick.star").state is State.UNREADABLE
+
+
+def test_pipe_or_device_in_the_place_of_a_coordinate_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.star")  # whose end never comes
+    (tmp_path / "zero.star").symlink_to("/dev/zero")
+    for name in ("pipe", "zero"):
+        found = inspect_picks(tmp_path / f"{name}.star")
+        assert (found.state, found.reason) == (State.UNREADABLE, "cannot be read (no regular file)")
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        (HEAD + "'1' \"2\" 0.5\n\n", [[1, 2]]),
+        (HEAD + "-5 -7 0.5\n\n", [[-5, -7]]),
+        (HEAD + "1 2 0.5\n\n" + HEAD + "3 4 0.5\n\n", [[1, 2]]),
+        (HEAD + "1 2 0.5\n\nsome text\n", [[1, 2]]),
+        (HEAD, []),
+        (HEAD.replace("data_\n", "data_particles\n") + "1 2 0.5\n", [[1, 2]]),
+    ],
+)
+def test_odd_files_that_can_be_read_are_read(tmp_path: Path, text: str, places: list[list[float]]) -> None:
+    path = tmp_path / "m_autopick.star"
+    path.write_text(text)
+    assert inspect_picks(path).state is State.EDITED
+    assert read_picks(path).xy.tolist() == places
+    assert read_coordinates([path])["m"].picks.xy.tolist() == places
 
 
 def test_coordinates_in_layouts_that_only_relion_reads(tmp_path: Path) -> None:

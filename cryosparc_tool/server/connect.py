@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from base64 import b64encode
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,6 +47,8 @@ def connect(url: str | None, timeout: float, console: Console) -> Connection:
     _warn_of_plain_http(address, console)
     email = os.environ.get("CRYOSPARC_EMAIL") or None
     password = os.environ.get("CRYOSPARC_PASSWORD") or None
+    if email and password:
+        console.hide(b64encode(f"{email}:{password}".encode(errors="surrogateescape")).decode())
 
     def log_in() -> Connection:
         try:

@@ -67,8 +67,8 @@ def read_json_object(path: Path) -> dict[str, Any]:
         If it cannot be read, or holds something else.
     """
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise GanpickError(f"{path}: not a JSON file that can be read ({error})") from error
     if not isinstance(content, dict):
         raise GanpickError(f"{path}: holds no JSON object")

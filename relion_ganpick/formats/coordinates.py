@@ -237,6 +237,6 @@ def _picks(table: Any, names: tuple[str, str, str], path: Path) -> Picks:
         values = np.asarray(pd.to_numeric(table[name], errors="coerce"), np.float64)
         if not np.isfinite(values).all():
             wrong = table[name].iloc[int(np.argmin(np.isfinite(values)))]
-            raise GanpickError(f"{path}: column {name} holds {wrong!r}, which is not a number")
+            raise GanpickError(f"{path}: column {name} holds {str(wrong)!r}, which is not a number")
         columns.append(values)
     return Picks(*columns)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import MAGIC_PREFIX, read_array_header_1_0, read_array_header_2_0, read_magic
 from numpy.typing import NDArray
 
 from relion_ganpick.core.errors import GanpickError
@@ -102,6 +104,7 @@ def load_cs(path: Path) -> Any:
         If it cannot be read.
     """
     try:
+        _check_size(path)
         return np.load(path, allow_pickle=False)
     except OSError as error:
         raise GanpickError(f"{path}: cannot be read ({error.strerror or error})") from error
@@ -116,6 +119,20 @@ def load_cs(path: Path) -> Any:
             return dataset.Dataset.load(path)
         except Exception as second:
             raise GanpickError(f"{path}: not a dataset of CryoSPARC ({second})") from second
+
+
+def _check_size(path: Path) -> None:
+    """Check that a table is no larger than its file, before memory is asked for it."""
+    with path.open("rb") as file:
+        if file.read(len(MAGIC_PREFIX)) != MAGIC_PREFIX:
+            return
+        file.seek(0)
+        version = read_magic(file)
+        shape, _, kind = read_array_header_1_0(file) if version == (1, 0) else read_array_header_2_0(file)
+        left = path.stat().st_size - file.tell()
+    rows = math.prod(shape)
+    if rows < 0 or not kind.itemsize or rows * kind.itemsize > left:
+        raise GanpickError(f"{path}: truncated: its header says {rows} rows of {kind.itemsize} bytes, but {left} bytes are there")
 
 
 def text_of(name: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -119,6 +120,9 @@ def _body(picks: Picks) -> str:
 def inspect_picks(path: Path) -> FileState:
     """Tell whether a coordinate file is there, and whether it is still as we wrote it."""
     try:
+        kind = path.stat().st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # reading a pipe or a device may never end
+            return FileState(State.UNREADABLE, reason="cannot be read (no regular file)")
         data = path.read_bytes()
     except FileNotFoundError:
         return FileState(State.MISSING)

@@ -271,6 +271,10 @@ def read_star(path: Path) -> StarFile:
         raise GanpickError(f"{path}: not a STAR file that can be read ({error.strerror})") from error
     if not data.strip(b"\0"):
         raise GanpickError(f"{path}: is empty; write or copy the file again")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise GanpickError(f"{path}: is written in UTF-16, which RELION cannot read; save it as UTF-8, or as plain text")
+    if b"\r" in data and b"\n" not in data:
+        raise GanpickError(f"{path}: its lines end as on an old Macintosh (CR), which RELION cannot read; run mac2unix on it")
     if b"\0" in data:
         line = data[: data.index(b"\0")].count(b"\n") + 1
         raise GanpickError(

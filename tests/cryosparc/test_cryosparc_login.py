@@ -11,16 +11,20 @@ import socketserver
 import subprocess
 import sys
 import threading
+import time
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from importlib.util import find_spec
 from pathlib import Path
+from unicodedata import normalize
 from urllib.parse import quote, quote_plus
 
 import pytest
 from cryosparc_project import fake_picking, make_world
 from hypothesis import given
 from hypothesis import strategies as st
+from machine import patience
 from standin5 import Server5
 from standin47 import Server47
 from standin_world import EMAIL, GARBAGE, PASSWORD, PROJECT, SOURCE, TOKEN, World
@@ -205,8 +209,32 @@ def test_console_hides_a_secret_however_it_is_written(secret: str, around: str) 
     console.hide(secret)
     ways = [secret, quote(secret), quote(secret, safe=""), quote_plus(secret)]
     ways += [json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1], html.escape(secret)]
+    ways += [quote(quote(secret, safe=""), safe=""), quote(json.dumps(secret)[1:-1], safe=""), json.dumps(ways[4])[1:-1]]
+    ways += [html.escape(json.dumps(secret)[1:-1]), html.escape(secret, quote=False), html.escape(html.escape(secret))]
+    ways += ["".join(f"&#{ord(each)};" for each in secret), "".join(f"\\u{ord(each):04X}" for each in secret)]
+    ways += [secret.replace("'", "'\\''"), normalize("NFD", secret)]
     for way in ways:
         assert console.clean(around.format(way)) == around.format(HIDDEN)
+
+
+def test_console_hides_what_is_computed_from_a_secret() -> None:
+    console = Console()
+    console.hide(PASSWORD)
+    data = PASSWORD.encode()
+    for kind in ("sha256", "sha1", "md5"):
+        found = hashlib.new(kind, data)
+        for text in (found.hexdigest(), found.hexdigest().upper(), b64encode(found.digest()).decode()):
+            assert console.clean(f"<{text}>") == f"<{HIDDEN}>"
+    assert console.clean(b64encode(data).decode()) == HIDDEN
+
+
+def test_console_is_quick_with_long_texts_of_backslashes_and_percent_signs() -> None:
+    console = Console()
+    console.hide("\\\\a\\ '%25'", "%%%%", "p&1")
+    began = time.monotonic()
+    for each in ("\\", "%25", "%", "&amp;", " ", "'", "\\'"):
+        console.clean(each * 3000)
+    assert time.monotonic() - began < patience(5)
 
 
 @pytest.mark.parametrize("secret", ["a", "7z", "p&1", 'x"y'])
