@@ -4,7 +4,8 @@
     python benchmarks/growth.py --sides 1024 2048 --numbers 10 100
 
 For each side and number of threads two jobs are run, one with --few and one with --more micrographs. A line through them gives
-what starting costs and what each further micrograph costs; larger numbers follow from that line, and are marked with "~". The
+what starting costs and what each further micrograph costs; other numbers follow from that line, and are marked with "~". Both
+jobs have as many as are looked at before any is picked (24), as from then on one more costs less. The
 particle is 190 Angstrom, a pixel 1.77, so that the picture that the network sees grows with the side.
 """
 
@@ -56,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sides", type=int, nargs="+", default=SIDES, help="sides in pixels (default: 512 to 11520)")
     parser.add_argument("--numbers", type=int, nargs="+", default=NUMBERS, help="numbers of micrographs (default: 10 to 10000)")
-    parser.add_argument("--few", type=int, default=10, help="micrographs of the smaller job (default: 10)")
+    parser.add_argument("--few", type=int, default=24, help="micrographs of the smaller job (default: 24)")
     parser.add_argument("--more", type=int, default=34, help="micrographs of the larger job (default: 34)")
     parser.add_argument("--j", type=int, nargs="+", default=(1, 2), help="numbers of threads (default: 1 2)")
     parser.add_argument("--folder", type=Path, help="where to put the files (default: a temporary folder)")
