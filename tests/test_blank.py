@@ -150,7 +150,7 @@ def test_the_rest_looks_as_it_would_alone(kind: str) -> None:
     assert found is not None
     assert (picture[found] == 0).all()
     alone = normalise(image()[:, :151])
-    far = slice(0, 151 - 40)
+    far = slice(0, 151 - 56)  # up to 3 diameters from it the level is taken out step by step
     np.testing.assert_allclose(picture[:, far], alone[:, far], atol=0.15)
     near = picture[:, 151 - 24 : 151 - 8]
     assert abs(float(near.mean())) < 0.25
@@ -223,16 +223,17 @@ def test_particles_beside_a_soft_edge_are_found(shape: str, soft: float, default
         cKDTree(default_picker.pick(Micrograph(each, 1.0, "m.mrc")).xy).query(crowd.centres)[0] < PARTICLE_PX / 4
         for each in (pixels, behind_bar(pixels, blank, 0.03, soft))
     )
-    near, far = (away > 0.6) & (away < 1.6), away >= 1.6
-    assert near.sum() >= 12
-    assert barred[near].sum() >= 0.85 * whole[near].sum()
-    assert barred[far].sum() >= 0.95 * whole[far].sum()
+    near, far = (away > 0.6) & (away < 2.6), away >= 2.6
+    assert whole[near].sum() >= 12
+    assert barred[near].sum() >= 0.8 * whole[near].sum()
+    assert barred[far].sum() >= 0.9 * whole[far].sum()
 
 
-@pytest.fixture(scope="module")
-def crowd() -> Scene:
-    settings = replace(CLEAN, contrast=(4.0, 4.0), area_density=(0.35, 0.35), molecule="dihedral")
-    return make_scene((400, 400), 16.0, np.random.default_rng(2), settings)
+@pytest.fixture(scope="module", params=[(2, 4.0), (3, 2.5)], ids=["plain", "faint"])
+def crowd(request: pytest.FixtureRequest) -> Scene:
+    seed, contrast = request.param
+    settings = replace(CLEAN, contrast=(contrast, contrast), area_density=(0.35, 0.35))
+    return make_scene((400, 400), 16.0, np.random.default_rng(seed), settings)
 
 
 @pytest.fixture(scope="module")

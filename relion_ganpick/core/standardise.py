@@ -12,7 +12,7 @@ from relion_ganpick.core.preprocess import CLIP, HIGH_PASS_DIAMETERS, PARTICLE_P
 Image = NDArray[np.float32]
 
 HOT = 40.0  # spreads from the median: no specimen reaches so far
-EDGE_DIAMETERS, CALM = 2.0, 6  # reach of soft edges; steps of a pixel at its end where the level is that of the image
+EDGE_DIAMETERS, CALM = 3.0, 6  # reach of soft edges; steps of a pixel at its end where the level is that of the image
 FEWEST = 4.0  # squared diameters of image further away, to compare with
 GRAIN_DIAMETERS = 0.5  # detail of an image that is finer than this is laid into blank areas
 
@@ -77,7 +77,7 @@ def _edge_levels(picture: Image, blank: Mask, particle_px: float) -> tuple[Image
     Returns
     -------
     levels
-        (h, w) float32, the median of what is as far from the same area, and 0 from 2 diameters on.
+        (h, w) float32, the median of what is as far from the same area, and 0 from 3 diameters on.
     calm
         (h, w) bool, what is that far away, as contrast is to come from there; all of the image where that is too little.
     """
