@@ -290,3 +290,24 @@ def test_truncated_tiff(tmp_path: Path, missing: int, layout: dict[str, object])
     assert "truncated" in refusal(path)
     with pytest.raises(GanpickError, match="truncated"):
         read_header(path)
+
+
+def test_tiff_with_pages_in_a_circle_or_absurd_counts_costs_neither_time_nor_memory(tmp_path: Path) -> None:
+    path = tmp_path / "m.tif"
+    tifffile.imwrite(path, np.arange(64.0 * 64).reshape(64, 64).astype(np.float32), metadata=None, byteorder="<")
+    good = path.read_bytes()
+    start = int.from_bytes(good[4:8], "little")
+    n_tags = int.from_bytes(good[start : start + 2], "little")
+    end = start + 2 + 12 * n_tags
+    path.write_bytes(good[:end] + start.to_bytes(4, "little") + good[end + 4 :])
+    assert read_micrograph(path, 1.0).pixels.shape == (64, 64)
+    for k in range(n_tags):
+        at = start + 2 + 12 * k + 4
+        for count in (2**28, 2**32 - 1):
+            path.write_bytes(good[:at] + count.to_bytes(4, "little") + good[at + 4 :])
+            tracemalloc.start()
+            with suppress(GanpickError):
+                assert read_micrograph(path, 1.0).pixels.shape == (64, 64)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak < 20 * 2**20
