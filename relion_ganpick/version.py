@@ -1,3 +1,3 @@
 """Version of the package, readable without importing anything heavy."""
 
-__version__ = "0.5.1"
+__version__ = "0.6.0"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relion_ganpick.evidence.operating_point import DOUBTFUL, LEAST_CUT, TRUSTED, expected_f, operating_point
+from relion_ganpick.evidence.operating_point import DOUBTFUL, LEAST_CUT, TRUSTED, expected_f, lowered, operating_point
 
 
 def test_sure_candidates_and_noise_are_told_apart() -> None:
@@ -66,3 +66,34 @@ def test_the_cut_never_exceeds_the_strict_one(merit: list[float], strict: float)
     point = operating_point(np.array(merit), strict)
     assert 0 < point.cut <= strict
     assert 0 <= point.particles <= point.picks <= len(merit)
+
+
+FULL = np.concatenate([np.full(200, 0.45), np.full(400, 0.01)])
+ICE = np.concatenate([[0.7, 0.7], np.full(5, 0.46), np.full(400, 0.05)])
+
+
+def test_a_micrograph_that_hardly_speaks_for_particles_keeps_its_sure_ones_only() -> None:
+    point = operating_point(np.concatenate([FULL, FULL, FULL]), 0.6)
+    assert point.cut == 0.45
+    assert expected_f(ICE)[0] < DOUBTFUL
+    assert (ICE >= point.cut).sum() == 7
+    assert (lowered(ICE, point) >= point.cut).sum() == 2
+
+
+def test_a_micrograph_that_speaks_for_particles_keeps_its_figures() -> None:
+    point = operating_point(np.concatenate([FULL, FULL, ICE]), 0.6)
+    assert lowered(FULL, point).tolist() == FULL.tolist()
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=60), st.floats(0.1, 0.9))
+def test_alone_in_its_set_a_micrograph_keeps_its_figures(merit: list[float], strict: float) -> None:
+    values = np.array(merit)
+    assert lowered(values, operating_point(values, strict)).tolist() == merit
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=60), st.lists(st.floats(0, 1), max_size=60), st.floats(0.1, 0.9))
+def test_lowering_keeps_the_order_and_raises_nothing(merit: list[float], others: list[float], strict: float) -> None:
+    values = np.sort(merit)
+    after = lowered(values, operating_point(np.concatenate([values, others]), strict))
+    assert (after <= values).all()
+    assert (np.diff(after) >= 0).all()

@@ -105,6 +105,11 @@ def test_what_is_read_again_is_what_was_written(evidence: Evidence, model: Model
     assert json.loads(path.read_text())["says"] == evidence.point.words()
 
 
+def test_another_cut_is_another_fingerprint(evidence: Evidence) -> None:
+    point = replace(evidence.point, cut=evidence.point.cut / 2)
+    assert replace(evidence, point=point).fingerprint != evidence.fingerprint
+
+
 def test_other_facts_make_it_invalid_and_damage_is_named(evidence: Evidence, tmp_path: Path) -> None:
     path = tmp_path / EVIDENCE_FILE
     assert read_evidence(path, {}) is None

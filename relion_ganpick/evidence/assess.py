@@ -16,7 +16,7 @@ from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.evidence.filter import mean_filter
 from relion_ganpick.evidence.gather import Described, Filters, describe, describe_set
 from relion_ganpick.evidence.judge import context_of, log_odds
-from relion_ganpick.evidence.operating_point import operating_point
+from relion_ganpick.evidence.operating_point import counted, lowered, operating_point
 from relion_ganpick.evidence.record import Evidence, histogram_of
 from relion_ganpick.evidence.view import View
 from relion_ganpick.model.judge import SetJudge
@@ -54,15 +54,15 @@ def gather_evidence(
         raise ValueError("there is no micrograph to look at")
     filters, described = describe_set(views, min_distance_px)
     context = context_of(judge, described)
-    merit = np.concatenate(
-        [_merit(model, judge, each, context, view, min_distance_px) for each, view in zip(described, views, strict=True)]
-    )
+    merits = [_merit(model, judge, each, context, view, min_distance_px) for each, view in zip(described, views, strict=True)]
+    point = operating_point(np.concatenate(merits), model.card.strict)
+    merit = np.concatenate([lowered(each, point) for each in merits])
     halves = {PurePath(name).name: None if len(views) == 1 else k % 2 for k, name in enumerate(names)}
-    return Evidence(filters, halves, context, operating_point(merit, model.card.strict), histogram_of(merit))
+    return Evidence(filters, halves, context, counted(point, merit), histogram_of(merit))
 
 
 def judged(model: Model, view: View, name: str, evidence: Evidence, min_distance_px: float = PARTICLE_PX / 2) -> Picks:
-    """Find the candidates of one micrograph and give them figures of merit.
+    """Find the candidates of one micrograph and give them figures of merit, lower ones where it hardly speaks for particles.
 
     A micrograph that was looked at gets the filter that was learned without it, any other one the mean of both.
 
@@ -76,7 +76,7 @@ def judged(model: Model, view: View, name: str, evidence: Evidence, min_distance
     else:
         described = describe(view, _for_others(evidence.filters), 0, min_distance_px)
     merit = _merit(model, _judge_of(model), described, evidence.context, view, min_distance_px)
-    return Picks(described.spots.x, described.spots.y, merit).above(LEAST_MERIT)
+    return Picks(described.spots.x, described.spots.y, lowered(merit, evidence.point)).above(LEAST_MERIT)
 
 
 def _for_others(filters: Filters) -> Filters:

@@ -4,11 +4,14 @@ The figures of merit are probabilities, so they say how many particles there are
 is where the expected F0.75 is largest, as van Rijsbergen's F with precision a third more important than recall. Where the
 candidates of a whole set hardly reach any F, they may all be wrong together; there the cut moves to the strict one, by
 degrees.
+
+The same holds for each micrograph of a set: where its own candidates hardly reach any F, its figures of merit are lowered, so
+that only those above the strict cut remain. So ice beside real particles is not picked.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +100,34 @@ def operating_point(merit: Values, strict: float) -> OperatingPoint:
     """
     most, best = expected_f(merit)
     best = float(np.clip(best, LEAST_CUT, strict))
-    trust = float(np.clip((most - DOUBTFUL) / (TRUSTED - DOUBTFUL), 0, 1))
-    cut = min(float(np.floor(1e4 * strict ** (1 - trust) * best**trust) / 1e4), strict)
-    above = merit >= cut
-    return OperatingPoint(cut, strict, best, most, int(above.sum()), float(merit[above].sum()))
+    return counted(OperatingPoint(_between(strict, best, most), strict, best, most, 0, 0.0), merit)
+
+
+def counted(point: OperatingPoint, merit: Values) -> OperatingPoint:
+    """Count the candidates above the cut, (n,) float64 figures of merit, and the particles expected among them."""
+    above = merit >= point.cut
+    return replace(point, picks=int(above.sum()), particles=float(merit[above].sum()))
+
+
+def lowered(merit: Values, point: OperatingPoint) -> Values:
+    """Lower the figures of merit of a micrograph that hardly speaks for particles, so that its strict cut lies at the set's.
+
+    Parameters
+    ----------
+    merit
+        (n,) float64, figures of merit of its candidates.
+    point
+        The set's.
+
+    Returns
+    -------
+    (n,) float64, in the same order of size; the same figures where enough speaks for particles.
+    """
+    own = _between(point.strict, point.best, expected_f(merit)[0])
+    return merit * min(point.cut / own, 1.0)
+
+
+def _between(strict: float, best: float, expected: float) -> float:
+    """Go from the strict cut to the best one, by degrees, as the expected F rises; never above the strict one."""
+    trust = float(np.clip((expected - DOUBTFUL) / (TRUSTED - DOUBTFUL), 0, 1))
+    return min(float(np.floor(1e4 * strict ** (1 - trust) * best**trust) / 1e4), strict)

@@ -49,7 +49,9 @@ class Evidence:
     @property
     def fingerprint(self) -> str:
         """Name all that figures of merit depend on, the same when it was read again."""
-        return hashlib.sha256(json.dumps([_filters_as_lists(self.filters), list(map(list, self.context))]).encode()).hexdigest()
+        cuts = [self.point.cut, self.point.strict, self.point.best]
+        known = [_filters_as_lists(self.filters), list(map(list, self.context)), cuts]
+        return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
 
 def histogram_of(merit: NDArray[np.float64]) -> list[int]:
