@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -48,6 +49,7 @@ MICROGRAPHS = 12
 FIXED = ["--device", "cpu", "--working_diameter", f"{DIAMETER:g}", "--page", "no"]
 DRAWN = [*FIXED, "--overlays", "2"]
 LOCAL_WORKERS = 2
+CLOSE_SECONDS = 30
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +58,8 @@ def cluster() -> Iterator[Any]:
     import dask
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 2, "distributed.scheduler.work-stealing": False}),
-        distributed.LocalCluster(
+    with dask.config.set({"distributed.scheduler.allowed-failures": 2, "distributed.scheduler.work-stealing": False}):
+        cluster = distributed.LocalCluster(
             n_workers=LOCAL_WORKERS,
             threads_per_worker=1,
             memory_limit=0,
@@ -66,9 +67,12 @@ def cluster() -> Iterator[Any]:
             scheduler_kwargs={"dashboard": False},
             worker_dashboard_address=None,
             silence_logs=logging.CRITICAL,
-        ) as cluster,
-    ):
-        yield cluster
+        )
+        try:
+            yield cluster
+        finally:
+            with contextlib.suppress(TimeoutError):  # where a worker dies at this moment, it may wait for ever
+                cluster.close(timeout=CLOSE_SECONDS)
 
 
 @pytest.fixture(scope="module")
