@@ -101,9 +101,9 @@ def test_unexpected_error_in_the_worker_fails_with_its_traceback(tmp_path: Path,
 
 def test_package_that_cannot_be_imported_still_leaves_the_marker(tmp_path: Path) -> None:
     project = make_project(tmp_path, 1)
-    ended = run_job(project, *job_words(), program="import sys; sys.modules['pandas'] = None; " + PROGRAM)
+    ended = run_job(project, *job_words(), program="import sys; sys.modules['numpy'] = None; " + PROGRAM)
     assert (ended.status, markers(project)) == (1, FAILED)
-    assert "import of pandas halted" in ended.err
+    assert "import of numpy halted" in ended.err
 
 
 def test_file_in_the_jobs_place_is_named(tmp_path: Path) -> None:
