@@ -116,7 +116,7 @@ def _part(character: str) -> str:
     """
     if character[0] == "\\":
         return rf"(?:(?i:{SLASHES}{{1,8}}(?:u005c|x5c))|{SLASHES}|(?i:&(?:amp;){{0,3}}#x5c;)){{1,{4 * len(character) + 8}}}"
-    code, ways = ord(character), [re.escape(character)]
+    code, ways = ord(character), []
     for data in {character.encode(errors="surrogateescape"), character.encode("latin-1", "ignore")} - {b""}:
         ways.append("(?i:" + "".join(f"%(?:25){{0,3}}{byte:02x}" for byte in data) + ")")
         ways.append("(?i:" + "".join(rf"{SLASHES}{{1,8}}x{byte:02x}" for byte in data) + ")")
@@ -127,5 +127,6 @@ def _part(character: str) -> str:
     if character == " ":
         ways.append(r"\+")
     if character == APOSTROPHE:
-        ways.insert(0, r"'\\+''|'\"'\"'")
+        ways.append(r"'\\+''|'\"'\"'")
+    ways.append(re.escape(character))  # last, as "&" and "%" begin other ways to write themselves
     return f"(?:{'' if character.isalnum() else SLASHES + '{0,8}'}(?:{'|'.join(ways)}))"
