@@ -117,7 +117,8 @@ def _part(character: str) -> str:
     if character[0] == "\\":
         return rf"(?:(?i:{SLASHES}{{1,8}}(?:u005c|x5c))|{SLASHES}|(?i:&(?:amp;){{0,3}}#x5c;)){{1,{4 * len(character) + 8}}}"
     code, ways = ord(character), []
-    for data in {character.encode(errors="surrogateescape"), character.encode("latin-1", "ignore")} - {b""}:
+    encoded = {character.encode(errors="surrogateescape"), character.encode("latin-1", "ignore")} - {b""}
+    for data in sorted(encoded, key=len, reverse=True):  # the longer one may begin as the other
         ways.append("(?i:" + "".join(f"%(?:25){{0,3}}{byte:02x}" for byte in data) + ")")
         ways.append("(?i:" + "".join(rf"{SLASHES}{{1,8}}x{byte:02x}" for byte in data) + ")")
     units = character.encode("utf-16-be", "surrogatepass")

@@ -205,6 +205,7 @@ SECRETS = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF), min_size
 
 @example("000&", "{}")
 @example("100%", "{}")
+@example("000\u00c3", "{}")
 @given(SECRETS, st.sampled_from(["{}", "a={}&b", '{{"password": "{}"}}', "word{}word"]))
 def test_console_hides_a_secret_however_it_is_written(secret: str, around: str) -> None:
     console = Console()
