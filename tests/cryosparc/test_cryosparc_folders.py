@@ -71,8 +71,12 @@ def test_a_lock_goes_with_its_process(tmp_path: Path) -> None:
 
 
 def test_a_cache_that_goes_while_others_are_looked_at_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "glob", lambda folder, _: iter([folder / "gone"]))
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    (killed / LOCK).touch()
+    monkeypatch.setattr(Path, "glob", lambda folder, _: iter([folder / "gone", killed]))
     remove_abandoned(tmp_path)
+    assert not list(tmp_path.iterdir())  # the one after it was looked at, and nobody held its lock
 
 
 def test_a_cache_that_is_swept_before_it_is_locked_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
