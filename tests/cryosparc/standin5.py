@@ -8,123 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import time
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs
 
-from standin_http import PlainHandler
+from standin5_http import Handler, Request
+from standin5_routes import JSON, Route
 from standin_world import ECHOES, EMAIL, LICENSE, PASSWORD, PROJECT, TOKEN, WORKSPACE, Job, RefusedError, World, short_type
 
-PREFIX = "/api/cmd"
 WHEN = "2026-01-01T00:00:00Z"
 STATUSES = ("building", "queued", "launched", "started", "running", "waiting", "completed", "killed", "failed")
-JOB, TEXT_EVENT, IMAGE_EVENT, ASSET = (
-    {"$ref": f"#/components/schemas/{name}"} for name in ("Job", "TextEvent", "ImageEvent", "GridFSAsset")
-)
-DATASET, STREAM, JSON, FORM = (
-    "application/x-cryosparc-dataset", "application/octet-stream", "application/json", "application/x-www-form-urlencoded",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Route:
-    """One request that the server knows.
-
-    Attributes
-    ----------
-    name
-        Operation, such as "jobs.save_output".
-    method, path
-        Invented, as the client takes them from our document.
-    answer
-        Schema of a JSON answer, or the mime type of a stream.
-    query
-        Names of parameters; "!" before a name marks it as required.
-    body
-        Mime type and title of the body.
-    """
-
-    name: str
-    method: str
-    path: str
-    answer: Any
-    query: tuple[str, ...] = ()
-    body: tuple[str, str] | None = None
-
-
-ANY: dict[str, Any] = {}
-IN_JOB = "/projects/{p}/jobs/{j}"
-ROUTES = (
-    Route("login", "post", "/login", {"$ref": "#/components/schemas/Token"}, ("expires_in",), (FORM, "login")),
-    Route("users.me", "get", "/users/me", {"$ref": "#/components/schemas/User"}),
-    Route("config.get_version", "get", "/version", {"type": "string"}),
-    Route("health", "get", "/health", {"type": "string"}),
-    Route("projects.find_one", "get", "/projects/{p}", {"$ref": "#/components/schemas/Project"}),
-    Route("projects.get_directory", "get", "/projects/{p}/directory", {"type": "string"}),
-    Route("projects.download_file", "get", "/projects/{p}/file", STREAM, ("!path",)),
-    Route("projects.upload_file", "post", "/projects/{p}/file", {"type": "string"}, ("!path", "overwrite"), (STREAM, "stream")),
-    Route("jobs.create", "post", "/projects/{p}/workspaces/{w}/jobs", JOB, ("!type", "title", "description"), (JSON, "params")),
-    Route("jobs.find_one", "get", IN_JOB, JOB),
-    Route("jobs.load_output", "get", IN_JOB + "/outputs/{o}", DATASET, ("slots", "version")),
-    Route("jobs.load_input", "get", IN_JOB + "/inputs/{i}", DATASET, ("slots",)),
-    Route("jobs.add_external_input", "post", IN_JOB + "/inputs/{i}", JOB, (), (JSON, "spec")),
-    Route(
-        "jobs.connect", "post", IN_JOB + "/inputs/{i}/connections", JOB, ("!source_job_uid", "!source_output_name")
-    ),
-    Route("jobs.add_external_output", "post", IN_JOB + "/outputs/{o}", JOB, (), (JSON, "spec")),
-    Route("jobs.get_output_fields", "post", IN_JOB + "/outputs/{o}/fields", ANY, (), (JSON, "params")),
-    Route("jobs.save_output", "post", IN_JOB + "/outputs/{o}/dataset", JOB, ("version",), (DATASET, "dataset")),
-    Route("jobs.set_output_image", "put", IN_JOB + "/outputs/{o}/image", JOB, (), (JSON, "image")),
-    Route("jobs.set_tile_image", "put", IN_JOB + "/tile", JOB, (), (JSON, "image")),
-    Route("jobs.mark_running", "post", IN_JOB + "/running", JOB, ("status",)),
-    Route("jobs.mark_completed", "post", IN_JOB + "/completed", JOB),
-    Route("jobs.mark_failed", "post", IN_JOB + "/failed", JOB, ("error",)),
-    Route("jobs.add_event_log", "post", IN_JOB + "/events", TEXT_EVENT, ("type",), (JSON, "text")),
-    Route(
-        "jobs.update_event_log", "put", IN_JOB + "/events/{e}", TEXT_EVENT, ("type",), (JSON, "text")
-    ),
-    Route(
-        "jobs.add_image_log", "post", IN_JOB + "/images", IMAGE_EVENT, ("!text", "flags"), (JSON, "images")
-    ),
-    Route("assets.upload", "post", IN_JOB + "/assets", ASSET, ("filename", "format"), (STREAM, "stream")),
-)  # fmt: skip
-
-
-def openapi() -> dict[str, Any]:
-    """The document from which the client learns every call."""
-    paths: dict[str, Any] = {}
-    for route in ROUTES:
-        names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
-        parameters = [{"name": name, "in": "path", "required": True} for name in names]
-        parameters += [{"name": name.lstrip("!"), "in": "query", "required": name.startswith("!")} for name in route.query]
-        content = (
-            {route.answer: {"schema": {"type": "string"}}} if isinstance(route.answer, str) else {JSON: {"schema": route.answer}}
-        )
-        errors = {str(code): {"content": {JSON: {"schema": {}}}} for code in (401, 404, 422)}
-        entry: dict[str, Any] = {
-            "summary": route.name,
-            "parameters": parameters,
-            "responses": {"200": {"content": content}, **errors},
-        }
-        if route.body:
-            entry["requestBody"] = {"content": {route.body[0]: {"schema": {"title": route.body[1]}}}}
-        paths.setdefault(route.path, {})[route.method] = entry
-    return {"openapi": "3.1.0", "info": {"title": "stand-in", "version": "0"}, "paths": paths, "components": {"schemas": {}}}
-
-
-@dataclass
-class Request:
-    """What a handler gets."""
-
-    path: dict[str, str]
-    query: dict[str, list[str]]
-    body: bytes
-
-    def one(self, name: str, default: str = "") -> str:
-        """Value of a query parameter."""
-        return self.query.get(name, [default])[0]
+SECRETS = (*ECHOES, hashlib.sha256(PASSWORD.encode()).hexdigest(), TOKEN, LICENSE)
 
 
 class Server5:
@@ -141,7 +35,7 @@ class Server5:
     def __init__(self, world: World, version: str = "v5.0.3") -> None:
         self.world, self.version = world, version
         self.tokens = {TOKEN}
-        handler = type("Handler", (_Handler,), {"owner": self})
+        handler = type("Handler", (Handler,), {"owner": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._http.daemon_threads = True
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -339,79 +233,3 @@ def _event(job: Job, event: dict[str, Any]) -> dict[str, Any]:
 
 def _pack(dataset: Any) -> bytes:
     return b"".join(dataset.stream(compression="lz4"))
-
-
-class _Handler(PlainHandler, BaseHTTPRequestHandler):
-    """Finds the route, checks what every request must have, strikes with faults, and answers."""
-
-    owner: Server5
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-    def do_GET(self) -> None:
-        """Answer."""
-        self._serve()
-
-    do_POST = do_PUT = do_GET  # noqa: N815 (the base class chooses the names)
-
-    def _serve(self) -> None:
-        parts = urlsplit(self.path)
-        name, route, path = self._find(parts.path)
-        fault = self.owner.world.fault(name)
-        kind = None if fault is None else fault.kind
-        if kind == "refuse":
-            return self._hang_up()
-        if kind == "drop":
-            self._body(limit=64)
-            return self._hang_up()
-        body = self._body()
-        if kind == "garbage":
-            return self._talk_nonsense()
-        if kind == "slow":
-            time.sleep(self.owner.world.slow_seconds)
-            return self._hang_up()
-        try:
-            if isinstance(kind, int):
-                # the worst that a server may do: it sends back what it was given, credentials included
-                raise RefusedError(kind, f"told to answer {kind} to {dict(self.headers)} {body[:2000]!r} {ECHOES}")
-            if name == "openapi":
-                mime, data = JSON, json.dumps(openapi()).encode()
-            elif route is None:
-                raise RefusedError(404, f"no such page {parts.path}")
-            else:
-                self._check(route, parse_qs(parts.query))
-                mime, data = self.owner.answer(route, Request(path, parse_qs(parts.query), body))
-        except RefusedError as error:
-            return self._send(error.code, JSON, json.dumps({"detail": error.detail}).encode())
-        if kind == "lost":
-            return self._hang_up()
-        return self._send(200, mime, data)
-
-    def _find(self, path: str) -> tuple[str, Route | None, dict[str, str]]:
-        if path == PREFIX + "/openapi.json":
-            return "openapi", None, {}
-        words = unquote(path).removeprefix(PREFIX).split("/")
-        for route in ROUTES:
-            pattern = route.path.split("/")
-            if route.method.upper() == self.command and len(words) == len(pattern):
-                pairs = list(zip(pattern, words, strict=True))
-                if all(a == b or a.startswith("{") for a, b in pairs):
-                    return route.name, route, {a[1:-1]: b for a, b in pairs if a.startswith("{")}
-        return "unknown", None, {}
-
-    def _check(self, route: Route, query: dict[str, list[str]]) -> None:
-        if route.name != "login":
-            kind, _, token = self.headers.get("Authorization", "").partition(" ")
-            if kind != "Bearer" or token not in self.owner.tokens:
-                raise RefusedError(401, "not logged in, or no longer")
-        missing = [name[1:] for name in route.query if name.startswith("!") and name[1:] not in query]
-        if missing:
-            raise RefusedError(422, f"missing {missing}")
-        if route.body and self.headers.get("Content-Type", "").split(";")[0] != route.body[0]:
-            raise RefusedError(422, f"content type must be {route.body[0]}")
-
-
-SECRETS = (*ECHOES, hashlib.sha256(PASSWORD.encode()).hexdigest(), TOKEN, LICENSE)
