@@ -75,7 +75,7 @@ class PickFiles:
         if found.state in KEPT:
             self.edited.add(path)
             if found.state is State.EDITED:
-                self._let_follow(path)
+                follow_edited(path, log.warning)
             return
         if not beside.is_file():
             task = Task(exposure.path, Path(exposure.path))
@@ -100,12 +100,6 @@ class PickFiles:
             return read_head(json_file(self.coordinates(exposure)))
         except GanpickError:
             return None
-
-    def _let_follow(self, path: Path) -> None:
-        try:
-            follow_edited(path)
-        except GanpickError as error:
-            log.warning(f"{error}; the picks are not affected")
 
     def _write(self, exposure: Exposure, about: PickedMicrograph, scored: Picks) -> None:
         path, fingerprint, kept = self.coordinates(exposure), _fingerprint(scored), self.cut.keep(scored)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from relion_ganpick.core.errors import GanpickError
-from relion_ganpick.formats.coordinates import Coordinates, read_coordinates
+from relion_ganpick.formats.coordinates import Coordinates, add_once, read_coordinates
 from relion_ganpick.formats.exchange import read_picks_of
 from relion_ganpick.formats.left_out import LeftOut
 from relion_ganpick.formats.micrograph_picks import MicrographPicks
@@ -34,11 +34,7 @@ def read_any(paths: Sequence[Path], left_out: LeftOut | None = None) -> dict[str
     found: dict[str, Coordinates] = {}
     for path in paths:
         for stem, each in _read(path, left_out).items():
-            if stem in found:
-                raise GanpickError(
-                    f"{found[stem].source} and {each.source} both have coordinates of micrograph {stem}: give one of them"
-                )
-            found[stem] = each
+            add_once(found, stem, each)
     return found
 
 

@@ -82,15 +82,26 @@ def read_coordinates(paths: Sequence[Path], left_out: LeftOut | None = None) -> 
             raise GanpickError(f"{path}: there is no such file or folder")
         before = len(found) + _count(left_out)
         for stem, coordinates in _read_folder(path, left_out) if path.is_dir() else _read_file(path, left_out):
-            if stem in found:
-                raise GanpickError(
-                    f"{found[stem].source} and {coordinates.source} both have coordinates of micrograph {stem}: "
-                    "give one of them, or rename the micrographs"
-                )
-            found[stem] = coordinates
+            add_once(found, stem, coordinates)
         if path.is_dir() and len(found) + _count(left_out) == before:
             raise GanpickError(f"{path}: there are no STAR or CSV files with coordinates in this folder")
     return found
+
+
+def add_once(found: dict[str, Coordinates], stem: str, coordinates: Coordinates) -> None:
+    """Add the coordinates of a micrograph to those of others.
+
+    Raises
+    ------
+    GanpickError
+        If they hold some of this micrograph already.
+    """
+    if stem in found:
+        raise GanpickError(
+            f"{found[stem].source} and {coordinates.source} both have coordinates of micrograph {stem}: "
+            "give one of them, or rename the micrographs"
+        )
+    found[stem] = coordinates
 
 
 def has_coordinates(path: Path) -> bool:

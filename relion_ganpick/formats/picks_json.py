@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,17 +136,22 @@ def refresh_json(path: Path, picks: Picks, threshold: float | None = None, edite
         _write(path, content, picks)
 
 
-def follow_edited(coordinates: Path) -> None:
+def follow_edited(coordinates: Path, warn: Callable[[str], None]) -> None:
     """Let the file beside a coordinate file, if there is one, say what a person has made of that since.
 
-    Raises
-    ------
-    GanpickError
-        If one of them is damaged.
+    Parameters
+    ----------
+    coordinates
+        The file that was edited.
+    warn
+        Is told if one of them is damaged.
     """
     beside = json_file(coordinates)
-    if beside.is_file() and beside.stat().st_mtime_ns < coordinates.stat().st_mtime_ns:
-        refresh_json(beside, read_picks(coordinates), edited=True)
+    try:
+        if beside.is_file() and beside.stat().st_mtime_ns < coordinates.stat().st_mtime_ns:
+            refresh_json(beside, read_picks(coordinates), edited=True)
+    except GanpickError as error:
+        warn(f"{error}; the picks are not affected")
 
 
 def read_head(path: Path) -> Head | None:

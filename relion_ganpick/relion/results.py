@@ -6,14 +6,13 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from relion_ganpick.core.cut import CUTS
-from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.picks import Picks, counts_above
 from relion_ganpick.formats.micrographs_star import MicrographEntry
 from relion_ganpick.formats.pick_files import (
@@ -84,7 +83,7 @@ class JobResults:
         if found.state is State.EDITED:
             if found.reason:
                 self._warnings.warn(f"{path}: {found.reason}: kept; delete it to have this micrograph picked anew", kind="kept")
-            self._follow(path)
+            follow_edited(path, partial(self._warnings.warn, kind="picks.json"))
             return _as_before(found, ", edited since: kept")
         if found.state is State.UNREADABLE:
             self._warnings.warn(
@@ -192,13 +191,6 @@ class JobResults:
         refresh_json(json_file(path), picks, self.picker.threshold)
         write_picks(path, picks, self._settings_digest(fingerprint), scored)
         return Finished(len(picks), counts_above(scored.score), " (from its scores)", before=False)
-
-    def _follow(self, path: Path) -> None:
-        """Let ``picks.json`` say what a person has made of a coordinate file since."""
-        try:
-            follow_edited(path)
-        except GanpickError as error:
-            self._warnings.warn(f"{error}; the picks are not affected", kind="picks.json")
 
     def _name(self, index: int) -> str:
         return self.entries[index].name

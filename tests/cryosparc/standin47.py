@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import random
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from standin_http import PlainHandler
-from standin_world import ECHOES, EMAIL, LICENSE, PASSWORD, PROJECT, REQUIRED_FIELDS, Job, RefusedError, World, short_type
+from standin_world import EMAIL, LICENSE, PASSWORD, PROJECT, REQUIRED_FIELDS, Job, RefusedError, World, short_type
 
 SERVICES = {"core": 2, "vis": 3, "rtp": 5}
 CORE = (
@@ -166,11 +165,6 @@ class _Handler(PlainHandler, BaseHTTPRequestHandler):
 
     owner: Server47
     service: str
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
     def do_GET(self) -> None:
         """Answer a request for a version 5 server, which this is not."""
@@ -190,17 +184,12 @@ class _Handler(PlainHandler, BaseHTTPRequestHandler):
                 self._body(64)
             return self._hang_up()
         body = body or self._body(None)
-        if kind == "garbage":
-            return self._talk_nonsense()
-        if kind == "slow":
-            time.sleep(self.owner.world.slow_seconds)
-            return self._hang_up()
+        if self._is_struck(kind, self.owner.world.slow_seconds):
+            return None
         try:
             if self.headers.get("License-ID") != LICENSE or self.headers.get("Originator") != "client":
                 raise RefusedError(401, "no license")
-            if isinstance(kind, int):
-                # the worst that a server may do: it sends back what it was given, credentials included
-                raise RefusedError(kind, f"told to answer {kind} to {dict(self.headers)} {body[:2000]!r} {ECHOES}")
+            self._check_fault(kind, body)
             mime, answer = self._answer(parts.path, parse_qs(parts.query), data, body)
         except RefusedError as error:
             return self._refuse(error, data)

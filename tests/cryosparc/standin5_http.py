@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from typing import Protocol
@@ -11,7 +10,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from standin5_routes import JSON, PREFIX, ROUTES, Route, openapi
 from standin_http import PlainHandler
-from standin_world import ECHOES, RefusedError, World
+from standin_world import RefusedError, World
 
 
 @dataclass
@@ -41,11 +40,6 @@ class Handler(PlainHandler, BaseHTTPRequestHandler):
     """Finds the route, checks what every request must have, strikes with faults, and answers."""
 
     owner: Owner
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
     def do_GET(self) -> None:
         """Answer."""
@@ -64,15 +58,10 @@ class Handler(PlainHandler, BaseHTTPRequestHandler):
             self._body(limit=64)
             return self._hang_up()
         body = self._body()
-        if kind == "garbage":
-            return self._talk_nonsense()
-        if kind == "slow":
-            time.sleep(self.owner.world.slow_seconds)
-            return self._hang_up()
+        if self._is_struck(kind, self.owner.world.slow_seconds):
+            return None
         try:
-            if isinstance(kind, int):
-                # the worst that a server may do: it sends back what it was given, credentials included
-                raise RefusedError(kind, f"told to answer {kind} to {dict(self.headers)} {body[:2000]!r} {ECHOES}")
+            self._check_fault(kind, body)
             if name == "openapi":
                 mime, data = JSON, json.dumps(openapi()).encode()
             elif route is None:

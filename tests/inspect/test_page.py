@@ -267,34 +267,25 @@ def test_edits_are_saved_as_display_would_and_kept_in_a_log(job_folder: Path, pa
     assert page.log() == []
 
 
-def test_threshold_is_saved_as_continue_would(job_folder: Path, page: Page, serve: Serve) -> None:
+@pytest.mark.parametrize(
+    ("choice", "cut"), [("{threshold: 0.7}", Cut(0.7)), ("{most: 5}", Cut(THRESHOLD, most=5))], ids=["threshold", "most"]
+)
+def test_choice_is_saved_as_continue_would_and_shown_again(
+    job_folder: Path, page: Page, serve: Serve, choice: str, cut: Cut
+) -> None:
     page.open(serve(job_folder))
-    page.run("ganpick.choose({threshold: 0.7})")
+    usual = page.get("document.getElementById('most').value")
+    page.run(f"ganpick.choose({choice})")
     page.settle()
     save(page)
     for index in range(N - 1):
         found = inspect_picks(file_of(job_folder, index))
-        assert found.state is State.OURS
-        assert found.settings == cut_digest(f"{index:016x}", 0.7)
-        assert found.n_picks == len(kept(index, 0.7))
+        assert (found.state, found.settings) == (State.OURS, cut_digest(f"{index:016x}", *cut.key))
+        assert found.n_picks == len(kept(index, cut.threshold)[: cut.most])
     page.run("location.reload()")
     page.wait("typeof ganpick !== 'undefined' && ganpick.ready")
-    assert page.picks() == kept(0, 0.7)
-
-
-def test_most_is_saved_as_continue_would_and_shown_again(job_folder: Path, page: Page, serve: Serve) -> None:
-    page.open(serve(job_folder))
-    page.run("ganpick.choose({most: 5})")
-    page.settle()
-    save(page)
-    for index in range(N - 1):
-        found = inspect_picks(file_of(job_folder, index))
-        assert (found.state, found.settings) == (State.OURS, cut_digest(f"{index:016x}", *Cut(THRESHOLD, most=5).key))
-        assert found.n_picks == 5
-    page.run("location.reload()")
-    page.wait("typeof ganpick !== 'undefined' && ganpick.ready")
-    assert page.picks() == kept(0)[:5]
-    assert page.get("document.getElementById('most').value") == "5"
+    assert page.picks() == kept(0, cut.threshold)[: cut.most]
+    assert page.get("document.getElementById('most').value") == (usual if cut.most is None else str(cut.most))
     assert page.get("document.getElementById('save').disabled")
 
 
