@@ -50,7 +50,6 @@ def main() -> None:
 def measured(project: Path, names: list[str], threads: int, title: str) -> Cost:
     """Carry out or continue the job with these micrographs, and print a line."""
     write_list(project / STAR_FILE, names, PIXEL, Optics())
-
     (project / JOB).mkdir(parents=True, exist_ok=True)
     cost, _ = run(command(DIAMETER, threads), project)
     print(f"{title:34s} {len(names):11d} {cost.cpu:7.1f} {cost.wall:8.1f}", flush=True)
