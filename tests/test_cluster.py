@@ -54,13 +54,21 @@ CLOSE_SECONDS = 30
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Two real processes that die and come back; a third death of one micrograph's worker is final."""
+    """Two real processes that die and come back; Dask gives a task up at the third death of its worker."""
+    with mortal(LOCAL_WORKERS) as cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def mortal(n_workers: int) -> Iterator[Any]:
+    """Processes that die and come back; each gets everything at once, and a death counts against all that it has."""
     import dask
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    with dask.config.set({"distributed.scheduler.allowed-failures": 2, "distributed.scheduler.work-stealing": False}):
+    how = {"allowed-failures": 2, "work-stealing": False, "worker-saturation": "inf"}
+    with dask.config.set({f"distributed.scheduler.{name}": value for name, value in how.items()}):
         cluster = distributed.LocalCluster(
-            n_workers=LOCAL_WORKERS,
+            n_workers=n_workers,
             threads_per_worker=1,
             memory_limit=0,
             dashboard_address=":0",
@@ -228,19 +236,20 @@ class DeadlyResults(FolderResults):
         return DeadlyDoor(super().door(index), index == 1)
 
 
-def test_a_micrograph_that_kills_three_workers_is_reported_and_the_others_are_picked(
-    cluster: Any, alone: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("n_workers", [1, LOCAL_WORKERS])
+def test_a_micrograph_that_kills_its_workers_is_reported_and_those_that_wait_beside_it_are_picked(
+    alone: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, n_workers: int
 ) -> None:
-    files = sorted((alone / "Micrographs").glob("*.mrc"))[:3]
+    files = sorted((alone / "Micrographs").glob("*.mrc"))[:4]
     targets = {path: tmp_path / f"{path.stem}_autopick.star" for path in files}
-    how = RunSettings(device="cpu", workers=cluster.scheduler_address, overlays=0, page=False)
     picker = Picker(PickSettings(DIAMETER), "cpu")
     source = FileSource([Task(path.name, path) for path in files])
-    with caplog.at_level(logging.INFO):
+    with mortal(n_workers) as cluster, caplog.at_level(logging.INFO):
+        how = RunSettings(device="cpu", workers=cluster.scheduler_address, overlays=0, page=False)
         summary = make_run(source, picker, DeadlyResults(tmp_path, targets, picker), how, tmp_path).carry_out()
-    assert (summary.micrographs, summary.failures) == (2, 1)
+    assert (summary.micrographs, summary.failures) == (3, 1)
     assert f"{files[1].name}: its worker died 3 times while it was picked" in caplog.text
-    assert [path.is_file() for path in targets.values()] == [True, False, True]
+    assert [path.is_file() for path in targets.values()] == [True, False, True, True]
 
 
 def test_pick_command_writes_the_same_with_processes_of_its_own(alone: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +31,24 @@ AHEAD = 2  # micrographs in flight for each thread of the workers: one that is p
 FEWEST_AHEAD = 8
 LOOK_SECONDS = 1.0
 REVIVE_SECONDS = 15.0
-MOST_REVIVALS = 3  # of each worker that was asked for
+MOST_REVIVALS = 8  # of each worker that was asked for, with no micrograph done in between
 TELL_SECONDS = 300.0
 
 
 @dataclass
 class _Flight:
-    """A micrograph that is with the workers."""
+    """A micrograph that is with the workers.
+
+    Attributes
+    ----------
+    alone
+        Whether no other one is with them meanwhile: then a worker that dies dies of this one.
+    """
 
     index: int
     task: Task
     tries: int = 1
+    alone: bool = False
 
 
 class SpreadRun(Run):
@@ -70,6 +77,7 @@ class SpreadRun(Run):
         self._own = folder.absolute() / ".ganpick" / f"workers-{uuid.uuid4().hex[:12]}"
         self._folder = folder
         self._flying: dict[str, _Flight] = {}
+        self._suspects: list[_Flight] = []
         self._landed: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._seen = self._revived = self._looked = self._said = time.monotonic()
         self._n_workers, self._room, self._revivals = 0, FEWEST_AHEAD, 0
@@ -98,7 +106,9 @@ class SpreadRun(Run):
                     while len(self._flying) >= self._room:
                         self._land(force, order)
                     found = next(unfinished, None)
-                while self._flying:
+                while self._flying or self._suspects:
+                    if not self._flying:
+                        self._submit(force, order, replace(self._suspects.pop(0), alone=True))
                     self._land(force, order)
         finally:
             shutil.rmtree(self._own, ignore_errors=True)
@@ -133,15 +143,21 @@ class SpreadRun(Run):
             self._file_done(flight.index, done)
 
     def _file_lost(self, force: Workforce, order: Order, flight: _Flight, future: Any) -> None:
-        """File a micrograph whose worker died for the last time that Dask allows, or with which something went wrong."""
+        """File a micrograph with which something went wrong.
+
+        Where its workers died as often as Dask allows, it is tried again at the end of the run, with no other one beside it.
+        """
         from distributed import KilledWorker
 
         name = flight.task.name
         if future.status == "cancelled":
             raise WorkersError("the Dask scheduler is gone; what is finished is kept: start it again, and this run as well")
         error = future.exception()
-        if isinstance(error, KilledWorker):
-            times = f"its worker died {FAILURES_BEFORE_LAST + 1} times while it was picked"
+        if isinstance(error, KilledWorker) and not flight.alone:
+            # Dask counts a death against everything that the worker had, what only waited there as well.
+            self._suspects.append(flight)
+        elif isinstance(error, KilledWorker):
+            times = f"its worker died {error.allowed_failures + 1} times while it was picked"
             self._file(flight.index, Missing(f"{name}: {times}; out of memory? Another run tries it again"))
         elif isinstance(error, OSError):
             where = error.filename or name
@@ -164,6 +180,7 @@ class SpreadRun(Run):
 
     def _file_done(self, index: int, done: Done) -> None:
         """Count what a worker has filed, and say a line about it."""
+        self._revivals = 0
         if done.n_picks is None:
             self._file(index, Missing(done.problem))
             return
