@@ -10,7 +10,7 @@ from job_project import JOB
 
 from cryosparc_tool.data.coordinates import Coordinates
 from cryosparc_tool.data.exposures import Exposure
-from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.core.errors import GanpickError, in_flags
 from relion_ganpick.core.files import atomic, fitted, leftovers, write_atomic
 from relion_ganpick.core.text import printable
 from relion_ganpick.formats.micrographs_star import MicrographEntry
@@ -116,6 +116,19 @@ def test_exposures_get_no_coordinates_of_another_micrograph(tmp_path: Path) -> N
 def test_names_are_shown_so_that_a_terminal_does_nothing_with_them(text: str, shown: str) -> None:
     assert printable(text) == shown
     printable(text).encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("give `diameter`, or `gpu`.", "give --diameter, or --gpu."),
+        ("too small (`diameter`)", "too small (--diameter)"),
+        ("M/`ls`.mrc: give `angpix`", "M/`ls`.mrc: give --angpix"),
+        ("`ls`.mrc and a`b`c.mrc", "`ls`.mrc and a`b`c.mrc"),
+    ],
+)
+def test_names_of_files_in_backticks_are_not_taken_for_options(text: str, shown: str) -> None:
+    assert in_flags(text) == shown
 
 
 # names that are long, or lead elsewhere

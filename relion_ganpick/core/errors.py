@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_PARAMETER = re.compile(r"`([a-z]\w*)`")
+_PARAMETER = re.compile(r"(?<!\S)([(\"']?)`([a-z]\w*)`(?!\.?\w)")  # not within the name of a file
 
 
 class GanpickError(Exception):
@@ -42,4 +42,4 @@ class WorkersError(GanpickError):
 
 def in_flags(text: str) -> str:
     """Name options as on a command line: `threshold` in backticks becomes --threshold."""
-    return _PARAMETER.sub(r"--\1", text)
+    return _PARAMETER.sub(r"\1--\2", text)
