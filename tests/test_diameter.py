@@ -223,6 +223,7 @@ def test_micrographs_are_chosen_evenly_and_all_of_them_in_the_end() -> None:
     assert preferred(0) == []
     assert preferred(2) == [0, 1]
     assert preferred(60)[:6] == [5, 15, 25, 35, 45, 55]
+    assert preferred(60)[6:18] == [2, 7, 12, 17, 22, 27, 32, 37, 42, 47, 52, 57]
     assert sorted(preferred(60)) == list(range(60))
 
 

@@ -151,6 +151,22 @@ def test_full_micrographs_decide_sooner(micrograph: Micrograph, monkeypatch: pyt
         assert found.settings.working_diameter_angstrom == round(ASSUMED[-1], 1)
 
 
+@pytest.mark.parametrize(("full", "looked_at"), [(7, 8), (4, 6), (30, 12)])
+def test_where_six_hold_next_to_nothing_others_decide(
+    micrograph: Micrograph, monkeypatch: pytest.MonkeyPatch, full: int, looked_at: int
+) -> None:
+    seen: set[str] = set()
+
+    def expect(_: Picker, one: Micrograph, assumed: np.ndarray) -> np.ndarray:
+        seen.add(one.name)
+        return (100.0 if one.name == f"mic{full}" else 0.5) * (assumed / ASSUMED[6]) ** 0.1
+
+    monkeypatch.setattr(working_diameter, "expected_particles", expect)
+    found = tuned(picker(100.0), [replace(micrograph, name=f"mic{k}") for k in range(20)])
+    assert seen == {f"mic{k}" for k in range(looked_at)}
+    assert found.settings.working_diameter_angstrom == (100.0 if full == 30 else round(ASSUMED[-1], 1))
+
+
 @pytest.mark.parametrize(
     ("counts", "tried"),
     [

@@ -25,9 +25,9 @@ MOST_TRIED = 12
 
 
 def preferred(n_micrographs: int) -> list[int]:
-    """Order in which micrographs are looked at: six evenly chosen ones, then the others in case those cannot be used."""
-    chosen = sorted({int((k + 0.5) * n_micrographs / MOST_LOOKED_AT) for k in range(MOST_LOOKED_AT)}) if n_micrographs else []
-    return chosen + sorted(set(range(n_micrographs)) - set(chosen))
+    """Order in which micrographs are looked at: six evenly chosen ones, then those between them, then the others."""
+    chosen = [int((k + 0.5) * n_micrographs / n) for n in (MOST_LOOKED_AT, MOST_TRIED) for k in range(n)]
+    return list(dict.fromkeys([*chosen, *range(n_micrographs)] if n_micrographs else []))
 
 
 def resolve_diameter(

@@ -79,8 +79,8 @@ def tuned(picker: AnyPicker, micrographs: Iterable[Micrograph], threads: int = 1
     picker
         With the diameter that was given; it is not changed.
     micrographs
-        One or, better, some of those that are to be picked, of one kind of particle; three where they are full, six where
-        there are few particles in each, and any more are not looked at.
+        One or, better, some of those that are to be picked, of one kind of particle; three are looked at where they are full,
+        six where there are few particles in each, twelve where the first six hold next to nothing, and no more.
 
     Returns
     -------
@@ -111,7 +111,8 @@ def with_working_diameter(
         With the diameter that was given; it is not changed.
     tasks
         Micrographs in the order of preference, see `picking.auto_diameter.preferred`; three to six that can be used are looked
-        at, until enough particles are expected. Those that cannot are left out without a word: picking has a line for each.
+        at, until enough particles are expected, and up to twelve where six hold next to nothing. Those that cannot be used are
+        left out without a word: picking has a line for each.
     folder
         Where the choice is taken down as ``working_diameter.json``, if there are particles enough to choose by.
     reuse
@@ -236,6 +237,8 @@ def _climbed(
 ) -> tuple[list[str], Values]:
     """Take micrographs until those looked at can decide, and try diameters until the way to the top is known.
 
+    Where six hold next to nothing, up to a dozen are looked at: some may be of ice or carbon alone.
+
     Returns
     -------
     Names, and (micrographs, n) expected particles; NaN where they were not tried.
@@ -264,7 +267,8 @@ def _climbed(
             parts.append(part)
             rows.append(row)
             most = float(np.nan_to_num(np.stack(rows)).sum(axis=0).max())
-            if len(names) >= MOST_LOOKED_AT or (len(names) >= FEWEST_MICROGRAPHS and most >= ENOUGH_EXPECTED):
+            enough = most >= (ENOUGH_EXPECTED if len(names) < MOST_LOOKED_AT else FEWEST_EXPECTED)
+            if len(names) >= MOST_TRIED or (len(names) >= FEWEST_MICROGRAPHS and enough):
                 break
         known = set(first)
         while rows:
