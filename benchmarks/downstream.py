@@ -43,7 +43,7 @@ def main() -> None:
     args = arguments()
     args.out.mkdir(parents=True, exist_ok=True)
     phantom = PhantomSettings(n=args.micrographs)
-    sources = [Source(simulated_set(phantom, args.out / PHANTOM), ctf=True)]
+    sources = [] if args.real_only else [Source(simulated_set(phantom, args.out / PHANTOM), ctf=True)]
     if args.sets:
         facts = json.loads((args.sets / args.set / "set.json").read_text())
         sources.append(Source(RealSet(args.sets / args.set, float(facts["diameter"]), float(facts["angpix"])), ctf=False))
@@ -65,6 +65,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder that keeps everything")
     parser.add_argument("--sets", type=Path, help="folder of real sets")
     parser.add_argument("--set", default="bgal", help="which of them (default: bgal)")
+    parser.add_argument("--real_only", action="store_true", help="leave the simulated set out")
     parser.add_argument("--only", choices=("classes", "map"), help="only one of the two parts")
     parser.add_argument("--micrographs", type=int, default=40, help="simulated micrographs (default: 40)")
     parser.add_argument("--particles", type=int, default=2500, help="most picks of each picker for classes (default: 2500)")
@@ -74,7 +75,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--box", type=int, default=64, help="largest side of the particles for classes in pixels (default: 64)")
     parser.add_argument("--topaz", type=Path, help="Topaz's executable (default: that of `make topaz`)")
     parser.add_argument("--j", type=int, default=2, help="threads (default: 2)")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.real_only and not args.sets:
+        parser.error("--real_only: give --sets as well")
+    return args
 
 
 if __name__ == "__main__":
