@@ -4,16 +4,16 @@
     python benchmarks/growth.py --sides 1024 2048 --numbers 10 100
 
 For each side and number of threads two jobs are run, one with --few and one with --more micrographs. A line through them gives
-what starting costs and what each further micrograph costs; other numbers follow from that line, and are marked with "~". Both
-jobs have as many as are looked at before any is picked (24), as from then on one more costs less. The
-particle is 190 Angstrom, a pixel 1.77, so that the picture that the network sees grows with the side.
+what starting costs and what each further micrograph costs; larger numbers follow from that line, and are marked with "~". Both
+jobs have as many as are looked at before any is picked (24), as from then on one more costs less. A number below --few gets a
+job of its own. The particle is 190 Angstrom, a pixel 1.77, so that the picture that the network sees grows with the side.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,8 +67,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=args.folder) as folder:
             paths = make_files(Path(folder), args.more, side)
             for threads in args.j:
-                few, more = (ganpick(paths[:n], threads, "cpu") for n in (args.few, args.more))
-                print(row(side, threads, Line(few, more, args.few, args.more), args.numbers), flush=True)
+                numbers = sorted({*(n for n in args.numbers if n < args.few), args.few, args.more})
+                run = {n: ganpick(paths[:n], threads, "cpu") for n in numbers}
+                print(row(side, threads, run, Line(run[args.few], run[args.more], args.few, args.more), args.numbers), flush=True)
 
 
 def header(numbers: Sequence[int]) -> str:
@@ -77,10 +78,9 @@ def header(numbers: Sequence[int]) -> str:
     return f"| {' | '.join(cells)} |\n|{'---|' * len(cells)}"
 
 
-def row(side: int, threads: int, line: Line, numbers: Sequence[int]) -> str:
-    """Format a line of the table."""
-    known = (line.n_few, line.n_more)
-    costs = [f"{'' if n in known else '~'}{line.at(n):.0f}" for n in numbers]
+def row(side: int, threads: int, run: Mapping[int, Cost], line: Line, numbers: Sequence[int]) -> str:
+    """Format a line of the table; what has been run is given as it came."""
+    costs = [f"{run[n].cpu:.0f}" if n in run else f"~{line.at(n):.0f}" for n in numbers]
     cells = [f"{side}", f"{threads}", *costs, f"{line.each.cpu:.2f}", f"{line.each.wall:.2f}", f"{line.more.peak:.2f}"]
     return f"| {' | '.join(cells)} |"
 
