@@ -60,12 +60,12 @@ def cluster() -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def mortal(n_workers: int) -> Iterator[Any]:
+def mortal(n_workers: int, allowed_failures: int = 2) -> Iterator[Any]:
     """Processes that die and come back; each gets everything at once, and a death counts against all that it has."""
     import dask
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    how = {"allowed-failures": 2, "work-stealing": False, "worker-saturation": "inf"}
+    how = {"allowed-failures": allowed_failures, "work-stealing": False, "worker-saturation": "inf"}
     with dask.config.set({f"distributed.scheduler.{name}": value for name, value in how.items()}):
         cluster = distributed.LocalCluster(
             n_workers=n_workers,
@@ -236,7 +236,7 @@ class DeadlyResults(FolderResults):
         return DeadlyDoor(super().door(index), index == 1)
 
 
-@pytest.mark.parametrize("n_workers", [1, LOCAL_WORKERS])
+@pytest.mark.parametrize("n_workers", [1, LOCAL_WORKERS])  # with one death each: Dask does not always start a worker again
 def test_a_micrograph_that_kills_its_workers_is_reported_and_those_that_wait_beside_it_are_picked(
     alone: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, n_workers: int
 ) -> None:
@@ -244,11 +244,11 @@ def test_a_micrograph_that_kills_its_workers_is_reported_and_those_that_wait_bes
     targets = {path: tmp_path / f"{path.stem}_autopick.star" for path in files}
     picker = Picker(PickSettings(DIAMETER), "cpu")
     source = FileSource([Task(path.name, path) for path in files])
-    with mortal(n_workers) as cluster, caplog.at_level(logging.INFO):
+    with mortal(n_workers, 0) as cluster, caplog.at_level(logging.INFO):
         how = RunSettings(device="cpu", workers=cluster.scheduler_address, overlays=0, page=False)
         summary = make_run(source, picker, DeadlyResults(tmp_path, targets, picker), how, tmp_path).carry_out()
     assert (summary.micrographs, summary.failures) == (3, 1)
-    assert f"{files[1].name}: its worker died 3 times while it was picked" in caplog.text
+    assert f"{files[1].name}: its worker died 1 times while it was picked" in caplog.text
     assert [path.is_file() for path in targets.values()] == [True, False, True, True]
 
 
