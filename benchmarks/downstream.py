@@ -2,6 +2,7 @@
 
     python benchmarks/downstream.py --out runs/downstream --sets FOLDER       all of it: hours
     python benchmarks/downstream.py --out runs/downstream                     simulated set only
+    python benchmarks/downstream.py --out runs/downstream --sets FOLDER --real_only --only classes
     python benchmarks/downstream.py --out runs/try --particles 300 --classes 5 --iterations 3 --seeds 1 --micrographs 4
 
 **Classes.** The same number of picks of ours, Topaz, RELION's LoG, random places and the reference goes through `relion_refine`

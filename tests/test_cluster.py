@@ -54,19 +54,20 @@ CLOSE_SECONDS = 30
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Two real processes that die and come back; Dask gives a task up at the third death of its worker."""
+    """Two real processes that die and come back."""
     with mortal(LOCAL_WORKERS) as cluster:
         yield cluster
 
 
 @contextlib.contextmanager
-def mortal(n_workers: int, allowed_failures: int = 2) -> Iterator[Any]:
+def mortal(n_workers: int) -> Iterator[Any]:
     """Processes that die and come back; each gets everything at once, and a death counts against all that it has."""
     import dask
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    how = {"allowed-failures": allowed_failures, "work-stealing": False, "worker-saturation": "inf"}
-    with dask.config.set({f"distributed.scheduler.{name}": value for name, value in how.items()}):
+    how = {"allowed-failures": 0, "work-stealing": False, "worker-saturation": "inf"}
+    settings = {f"distributed.scheduler.{name}": value for name, value in how.items()}
+    with dask.config.set({**settings, "distributed.deploy.lost-worker-timeout": "60s"}):
         cluster = distributed.LocalCluster(
             n_workers=n_workers,
             threads_per_worker=1,
@@ -236,20 +237,34 @@ class DeadlyResults(FolderResults):
         return DeadlyDoor(super().door(index), index == 1)
 
 
-@pytest.mark.parametrize("n_workers", [1, LOCAL_WORKERS])  # with one death each: Dask does not always start a worker again
-def test_a_micrograph_that_kills_its_workers_is_reported_and_those_that_wait_beside_it_are_picked(
-    alone: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, n_workers: int
-) -> None:
+def run_with_a_deadly_one(alone: Path, out: Path, workers: str) -> tuple[tuple[int, int], list[bool]]:
+    """Pick four micrographs, the second of which kills its worker; counts picked and failed, and which have coordinates."""
     files = sorted((alone / "Micrographs").glob("*.mrc"))[:4]
-    targets = {path: tmp_path / f"{path.stem}_autopick.star" for path in files}
+    targets = {path: out / f"{path.stem}_autopick.star" for path in files}
     picker = Picker(PickSettings(DIAMETER), "cpu")
     source = FileSource([Task(path.name, path) for path in files])
-    with mortal(n_workers, 0) as cluster, caplog.at_level(logging.INFO):
-        how = RunSettings(device="cpu", workers=cluster.scheduler_address, overlays=0, page=False)
-        summary = make_run(source, picker, DeadlyResults(tmp_path, targets, picker), how, tmp_path).carry_out()
-    assert (summary.micrographs, summary.failures) == (3, 1)
-    assert f"{files[1].name}: its worker died 1 times while it was picked" in caplog.text
-    assert [path.is_file() for path in targets.values()] == [True, False, True, True]
+    how = RunSettings(device="cpu", workers=workers, overlays=0, page=False)
+    summary = make_run(source, picker, DeadlyResults(out, targets, picker), how, out).carry_out()
+    return (summary.micrographs, summary.failures), [path.is_file() for path in targets.values()]
+
+
+@pytest.mark.parametrize("n_workers", [1, LOCAL_WORKERS])
+def test_a_micrograph_that_kills_three_workers_is_reported_and_those_that_wait_beside_it_are_picked(
+    alone: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, n_workers: int
+) -> None:
+    with mortal(n_workers) as cluster, caplog.at_level(logging.INFO):
+        assert run_with_a_deadly_one(alone, tmp_path, cluster.scheduler_address) == ((3, 1), [True, False, True, True])
+    assert "mic01.mrc: its worker died 3 times while it was picked" in caplog.text
+
+
+def test_processes_of_its_own_that_die_are_started_again(
+    alone: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relion_ganpick.runs.clusters.RESTART_SECONDS", 1)  # less than it takes: the run must ask for another
+    monkeypatch.setattr("relion_ganpick.runs.spread.REVIVE_SECONDS", 5.0)
+    with caplog.at_level(logging.INFO):
+        assert run_with_a_deadly_one(alone, tmp_path, "local:1") == ((3, 1), [True, False, True, True])
+    assert "mic01.mrc: its worker died 3 times while it was picked" in caplog.text
 
 
 def test_pick_command_writes_the_same_with_processes_of_its_own(alone: Path, tmp_path: Path) -> None:

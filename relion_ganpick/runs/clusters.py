@@ -25,14 +25,14 @@ from relion_ganpick.core.workers import ADDRESS, GPU, LOCAL, SCHEDULER_FILE, Wor
 HINT = "`workers` needs Dask: pip install 'relion-ganpick[cluster]'"
 FAILURES_BEFORE_LAST = 2  # a micrograph whose worker dies for the third time is reported
 CLOSE_SECONDS = 5.0
+LOST_SECONDS, RESTART_SECONDS = 2, 60  # until a lost job is given up; a process of ours is started again by its nanny meanwhile
 FIND_SECONDS = 20.0
 JOBQUEUE_SECONDS, START_SECONDS = 60, 300  # until a job's worker must have started: its default is short for a busy disk
 
 SETTINGS = {
-    "distributed.scheduler.allowed-failures": FAILURES_BEFORE_LAST,
+    "distributed.scheduler.allowed-failures": 0,  # the run counts by itself, see `runs.spread`
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.work-stealing": False,
-    "distributed.deploy.lost-worker-timeout": "2s",
     "distributed.worker.daemon": True,
 }
 
@@ -50,10 +50,14 @@ class Workforce:
         Device of each worker, see `runs.remote.Order`.
     wanted
         Number of workers that were asked for; 0 where others decide.
+    revivable
+        Whether others can be asked for in place of those that ended: jobs of a queue, or processes of this machine. A GPU that
+        is lost does not come back.
     """
 
-    def __init__(self, client: Any, cluster: Any, devices: tuple[str, ...], wanted: int) -> None:
+    def __init__(self, client: Any, cluster: Any, devices: tuple[str, ...], wanted: int, kind: str) -> None:
         self.client, self.cluster, self.devices, self.wanted = client, cluster, devices, wanted
+        self.revivable, self._kind = cluster is not None and kind != GPU, kind
 
     def count(self) -> tuple[int, int]:
         """Count workers and their threads."""
@@ -69,8 +73,11 @@ class Workforce:
         return found
 
     def revive(self) -> None:
-        """Ask the queue for as many jobs as were wanted, in place of those that have ended."""
-        self.cluster.scale(jobs=self.wanted)
+        """Ask for as many processes, or jobs of a queue, as were wanted, in place of those that have ended."""
+        if self._kind == LOCAL:
+            self.cluster.scale(self.wanted)
+        else:
+            self.cluster.scale(jobs=self.wanted)
 
     def abandon(self) -> None:
         """End everything at once, without waiting for anybody."""
@@ -115,7 +122,8 @@ def open_workforce(workers: Workers, how: RunSettings, folder: Path) -> Iterator
     except ImportError as error:
         raise GanpickError(HINT) from error
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    with dask.config.set(SETTINGS), dask.config.set(_configuration(how.cluster_config, workers.kind)):
+    patience = {"distributed.deploy.lost-worker-timeout": f"{LOST_SECONDS if workers.in_queue else RESTART_SECONDS}s"}
+    with dask.config.set(SETTINGS | patience), dask.config.set(_configuration(how.cluster_config, workers.kind)):
         cluster, place, devices, wanted = _cluster(workers, how, folder)
         force = None
         try:
@@ -124,7 +132,7 @@ def open_workforce(workers: Workers, how: RunSettings, folder: Path) -> Iterator
                     client = Client(place or cluster, timeout=FIND_SECONDS, set_as_default=False)
                 except (OSError, ValueError) as error:
                     raise WorkersError(f"`workers` {place}: no Dask scheduler answers there ({error})") from error
-                force = Workforce(client, cluster, devices, wanted)
+                force = Workforce(client, cluster, devices, wanted, workers.kind)
                 yield force
         except BaseException:
             if force is not None:

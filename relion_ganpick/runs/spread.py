@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import queue
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 AHEAD = 2  # micrographs in flight for each thread of the workers: one that is picked, and one that waits
 FEWEST_AHEAD = 8
-LOOK_SECONDS = 1.0
+LOOK_SECONDS, GATHER_SECONDS = 1.0, 5.0
 REVIVE_SECONDS = 15.0
 MOST_REVIVALS = 8  # of each worker that was asked for, with no micrograph done in between
 TELL_SECONDS = 300.0
@@ -41,6 +42,8 @@ class _Flight:
 
     Attributes
     ----------
+    deaths
+        How many workers died while they had it.
     alone
         Whether no other one is with them meanwhile: then a worker that dies dies of this one.
     """
@@ -48,6 +51,7 @@ class _Flight:
     index: int
     task: Task
     tries: int = 1
+    deaths: int = 0
     alone: bool = False
 
 
@@ -108,7 +112,7 @@ class SpreadRun(Run):
                     found = next(unfinished, None)
                 while self._flying or self._suspects:
                     if not self._flying:
-                        self._submit(force, order, replace(self._suspects.pop(0), alone=True))
+                        self._submit(force, order, self._suspects.pop(0))
                     self._land(force, order)
         finally:
             shutil.rmtree(self._own, ignore_errors=True)
@@ -130,11 +134,20 @@ class SpreadRun(Run):
             future = self._landed.get(timeout=LOOK_SECONDS)
         except queue.Empty:
             return
+        try:
+            told = future.result(timeout=GATHER_SECONDS) if future.status == "finished" else None
+        except Exception as error:
+            if future.status == "finished" and not isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+                raise
+            told = None
+        if told is None and future.status in ("pending", "finished"):
+            future.add_done_callback(self._landed.put)  # its worker died before it could tell: another one picks it again
+            return
         flight = self._flying.pop(future.key)
-        if future.status != "finished":
+        if told is None:
             self._file_lost(force, order, flight, future)
             return
-        worker, done = future.result()
+        worker, done = told
         future.release()
         if done.lost_device:
             self._without(force, worker, done.lost_device)
@@ -143,27 +156,33 @@ class SpreadRun(Run):
             self._file_done(flight.index, done)
 
     def _file_lost(self, force: Workforce, order: Order, flight: _Flight, future: Any) -> None:
-        """File a micrograph with which something went wrong.
-
-        Where its workers died as often as Dask allows, it is tried again at the end of the run, with no other one beside it.
-        """
+        """Try a micrograph with which something went wrong again, or file it as failed."""
         from distributed import KilledWorker
 
         name = flight.task.name
         if future.status == "cancelled":
             raise WorkersError("the Dask scheduler is gone; what is finished is kept: start it again, and this run as well")
         error = future.exception()
-        if isinstance(error, KilledWorker) and not flight.alone:
-            # Dask counts a death against everything that the worker had, what only waited there as well.
-            self._suspects.append(flight)
-        elif isinstance(error, KilledWorker):
-            times = f"its worker died {error.allowed_failures + 1} times while it was picked"
-            self._file(flight.index, Missing(f"{name}: {times}; out of memory? Another run tries it again"))
+        if isinstance(error, KilledWorker):
+            self._file_death(force, order, replace(flight, deaths=flight.deaths + error.allowed_failures + 1))
         elif isinstance(error, OSError):
             where = error.filename or name
             raise OSError(error.errno, error.strerror or str(error), str(where))
         else:
             self._again(force, order, flight, f"{error!r}")
+
+    def _file_death(self, force: Workforce, order: Order, flight: _Flight) -> None:
+        """Try a micrograph whose worker died again, the last time at the end of the run with no other one beside it.
+
+        Dask counts a death against everything that the worker had, what only waited there as well.
+        """
+        if flight.alone:
+            times = f"its worker died {flight.deaths} times while it was picked"
+            self._file(flight.index, Missing(f"{flight.task.name}: {times}; out of memory? Another run tries it again"))
+        elif flight.deaths >= FAILURES_BEFORE_LAST:
+            self._suspects.append(replace(flight, alone=True))
+        else:
+            self._submit(force, order, flight)
 
     def _again(self, force: Workforce, order: Order, flight: _Flight, reason: str) -> None:
         """Try a micrograph with another worker, and report it after the third time."""
@@ -218,7 +237,7 @@ class SpreadRun(Run):
         self._n_workers = n
         if n:
             self._seen = self._said = now
-        if self.workers.in_queue and n < force.wanted and now - self._revived > REVIVE_SECONDS:
+        if force.revivable and n < force.wanted and now - self._revived > REVIVE_SECONDS:
             self._revived = now
             if self._revivals < MOST_REVIVALS * force.wanted:
                 self._revivals += 1
