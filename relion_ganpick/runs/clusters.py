@@ -121,7 +121,8 @@ def open_workforce(workers: Workers, how: RunSettings, folder: Path) -> Iterator
         from distributed import Client
     except ImportError as error:
         raise GanpickError(HINT) from error
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "asyncio"):  # what they say of lost workers is said by the run
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     patience = {"distributed.deploy.lost-worker-timeout": f"{LOST_SECONDS if workers.in_queue else RESTART_SECONDS}s"}
     with dask.config.set(SETTINGS | patience), dask.config.set(_configuration(how.cluster_config, workers.kind)):
         cluster, place, devices, wanted = _cluster(workers, how, folder)
