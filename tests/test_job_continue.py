@@ -171,7 +171,7 @@ def test_coordinates_edited_by_hand_are_kept_and_named(finished: Path, edit: str
 def test_pictures_follow_the_picks(finished: Path) -> None:
     pictures = ["overlays/Micrographs/mic00.png", "overlays/Micrographs/mic02.png"]
     before = snapshot(finished)
-    run_here(finished, *words("--threshold", "0.95"))
+    run_here(finished, *words("--threshold", "0.99"))
     after = snapshot(finished)
     assert all(after[name] != before[name] for name in pictures)
 

@@ -69,7 +69,7 @@ def test_the_cut_never_exceeds_the_strict_one(merit: list[float], strict: float)
 
 
 FULL = np.concatenate([np.full(200, 0.45), np.full(400, 0.01)])
-ICE = np.concatenate([[0.7, 0.7], np.full(5, 0.46), np.full(400, 0.05)])
+ICE = np.concatenate([[0.7, 0.7], np.full(5, 0.46), np.full(1000, 0.05)])
 
 
 def test_a_micrograph_that_hardly_speaks_for_particles_keeps_its_sure_ones_only() -> None:

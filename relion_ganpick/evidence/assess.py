@@ -18,6 +18,7 @@ from relion_ganpick.evidence.gather import Described, Filters, describe, describ
 from relion_ganpick.evidence.judge import context_of, log_odds
 from relion_ganpick.evidence.operating_point import counted, lowered, operating_point
 from relion_ganpick.evidence.record import Evidence, histogram_of
+from relion_ganpick.evidence.texture import agreement, heard, texture_of, trust_in
 from relion_ganpick.evidence.view import View
 from relion_ganpick.model.judge import SetJudge
 from relion_ganpick.model.weights import Model
@@ -54,11 +55,22 @@ def gather_evidence(
         raise ValueError("there is no micrograph to look at")
     filters, described = describe_set(views, min_distance_px)
     context = context_of(judge, described)
-    merits = [_merit(model, judge, each, context, view, min_distance_px) for each, view in zip(described, views, strict=True)]
+    agreements = [agreement(view) for view in views]
+    trust = trust_in(agreements)
+    merits = [
+        heard(
+            _merit(model, judge, each, context, view, min_distance_px),
+            each.spots,
+            texture_of(view),
+            trust,
+            trust_in([agrees]),
+        )
+        for each, view, agrees in zip(described, views, agreements, strict=True)
+    ]
     point = operating_point(np.concatenate(merits), model.card.strict)
     merit = np.concatenate([lowered(each, point) for each in merits])
     halves = {PurePath(name).name: None if len(views) == 1 else k % 2 for k, name in enumerate(names)}
-    return Evidence(filters, halves, context, counted(point, merit), histogram_of(merit))
+    return Evidence(filters, halves, context, trust, counted(point, merit), histogram_of(merit))
 
 
 def judged(model: Model, view: View, name: str, evidence: Evidence, min_distance_px: float = PARTICLE_PX / 2) -> Picks:
@@ -76,6 +88,7 @@ def judged(model: Model, view: View, name: str, evidence: Evidence, min_distance
     else:
         described = describe(view, _for_others(evidence.filters), 0, min_distance_px)
     merit = _merit(model, _judge_of(model), described, evidence.context, view, min_distance_px)
+    merit = heard(merit, described.spots, texture_of(view), evidence.trust, trust_in([agreement(view)]))
     return Picks(described.spots.x, described.spots.y, lowered(merit, evidence.point)).above(LEAST_MERIT)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 
 BETA = 0.75
-DOUBTFUL, TRUSTED = 0.3, 0.4  # expected F below which the strict cut holds, and above which the best one does
+DOUBTFUL, TRUSTED = 0.2, 0.3  # expected F below which the strict cut holds, and above which the best one does
 LEAST_CUT = 0.05
 
 

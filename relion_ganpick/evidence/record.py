@@ -34,6 +34,8 @@ class Evidence:
         Half of each micrograph that was looked at, 0 or 1, by the name of its file; None for a single one.
     context
         For each member of the judge, what it keeps in mind of the set.
+    trust
+        How certain their fine texture makes it that there are particles, 0 to 1 (`texture.trust_in`).
     point
         The cut.
     histogram
@@ -43,6 +45,7 @@ class Evidence:
     filters: Filters
     halves: Mapping[str, int | None]
     context: Sequence[Sequence[float]]
+    trust: float
     point: OperatingPoint
     histogram: Sequence[int]
 
@@ -50,7 +53,7 @@ class Evidence:
     def fingerprint(self) -> str:
         """Name all that figures of merit depend on, the same when it was read again."""
         cuts = [self.point.cut, self.point.strict, self.point.best]
-        known = [_filters_as_lists(self.filters), list(map(list, self.context)), cuts]
+        known = [_filters_as_lists(self.filters), list(map(list, self.context)), self.trust, cuts]
         return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
 
@@ -69,6 +72,7 @@ def write_evidence(path: Path, evidence: Evidence, facts: Mapping[str, Any]) -> 
         "micrographs": dict(evidence.halves),
         "filters": _filters_as_lists(evidence.filters),
         "context": list(map(list, evidence.context)),
+        "trust": evidence.trust,
     }
     write_atomic(path, json.dumps(content, indent=1) + "\n")
 
@@ -93,7 +97,8 @@ def read_evidence(path: Path, facts: Mapping[str, Any]) -> Evidence | None:
         point = OperatingPoint(**{each.name: content["operating_point"][each.name] for each in fields(OperatingPoint)})
         halves = {str(name): None if half is None else int(half) for name, half in content["micrographs"].items()}
         context = [[float(value) for value in each] for each in content["context"]]
-        return Evidence(Filters((first, second), (densities[0], densities[1])), halves, context, point, content["histogram"])
+        filters = Filters((first, second), (densities[0], densities[1]))
+        return Evidence(filters, halves, context, float(content["trust"]), point, content["histogram"])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
