@@ -33,6 +33,7 @@ Values = NDArray[np.float64]
 CLEAN = 0.3  # contamination below which a pixel counts
 RIM_PX = round(PARTICLE_PX / 2)
 LEAST_PIXELS = 3000
+SMALL = (6 * PARTICLE_PX) ** 2  # pixels of a picture that is too small to say anything
 DARK = (0.3, 0.95)  # cycles per diameter: a particle as a whole
 FINE = ((3.3, 5.2), (5.2, 7.8))  # its structure, up to the finest detail at the working scale
 STEEP = 8  # how sharply a band ends
@@ -71,10 +72,12 @@ class Texture:
 
 
 def texture_of(view: View) -> Texture:
-    """Measure the detail of a micrograph at 2 to 6 cycles per diameter."""
+    """Measure the detail of a micrograph at 2 to 6 cycles per diameter; none, and all of it clean, where it is too small."""
     clean = _clean(view)
     weight = _smaller(clean.astype(np.float32))
     there = weight > 0.5
+    if view.picture.size < SMALL:
+        return Texture(np.zeros_like(weight), np.ones_like(there))
     if clean.sum() < LEAST_PIXELS:
         return Texture(np.zeros_like(weight), np.zeros_like(there))
     picture = bounded(view.picture)
@@ -92,8 +95,10 @@ def agreement(view: View) -> float:
     -------
     Spearman's correlation of darkness and detail at the same place, minus that with the detail of a ring around it, in standard
     deviations of the same figure for places that lie far apart; two bands of detail together. About 0 without particles,
-    10 and more for clear ones. 0 where too little of the micrograph is clean to tell.
+    10 and more for clear ones. 0 where too little of the micrograph is clean to tell, NaN where it is too small.
     """
+    if view.picture.size < SMALL:
+        return float("nan")
     rows, columns = (_fast(n) for n in view.picture.shape)
     clean = _clean(view)[:rows, :columns]
     if clean.sum() < LEAST_PIXELS:
@@ -114,8 +119,14 @@ def agreement(view: View) -> float:
 
 
 def trust_in(agreements: Sequence[float]) -> float:
-    """Add up what micrographs say, as standard deviations are added: 0 if nothing speaks for particles, 1 if they are certain."""
-    together = sum(agreements) / np.sqrt(max(len(agreements), 1))
+    """Add up what micrographs say, as standard deviations are added: 0 if nothing speaks for particles, 1 if they are certain.
+
+    Those that say NaN do not count. If no other is left, what else is known of the set is trusted: 1.
+    """
+    said = [each for each in agreements if not np.isnan(each)]
+    if not said:
+        return 1.0
+    together = sum(said) / np.sqrt(len(said))
     return float(np.clip((together - NOTHING) / (SURE - NOTHING), 0, 1))
 
 
