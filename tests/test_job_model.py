@@ -50,7 +50,7 @@ def test_new_calibration_of_the_same_weights_picks_again(tmp_path: Path, weights
     for curve in ("calibration", "judge_curve"):
         card[curve]["score"] = [score / 2 for score in card[curve]["score"]]
     weights.with_suffix(".json").write_text(json.dumps(card))
-    ended = run_here(project, *job_words("--model", str(weights), "--threshold", "0.6"))
+    ended = run_here(project, *job_words("--model", str(weights), "--threshold", "0.9"))
     assert "[1/1] Micrographs/mic00.mrc: 0 picks (0." in ended.out
 
 
