@@ -198,6 +198,26 @@ def test_hardly_any_evidence_is_a_warning_that_names_the_way_out(
     assert "`threshold` 0.05" in warning
 
 
+def test_faint_particles_that_are_certain_are_a_warning_with_two_ways_out(
+    model: Model, files: list[Task], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with_set_evidence(picker_with(model), files, tmp_path)
+    record = tmp_path / EVIDENCE_FILE
+    content = json.loads(record.read_text())
+    for trust, expected, warns in ((1.0, 0.5, True), (1.0, 0.8, False), (0.9, 0.5, False), (1.0, 0.1, False)):
+        content["trust"], content["operating_point"]["expected_f"] = trust, expected
+        record.write_text(json.dumps(content))
+        caplog.clear()
+        with_set_evidence(picker_with(model), files, tmp_path)
+        assert ("too faint to be told from noise" in caplog.text) == warns
+        assert ("`approved`" in caplog.text) == warns
+    content["operating_point"]["expected_f"] = 0.5
+    record.write_text(json.dumps(content))
+    caplog.clear()
+    with_set_evidence(picker_with(model, threshold=0.1), files, tmp_path)  # somebody has decided
+    assert "too faint" not in caplog.text
+
+
 def test_the_judge_goes_into_the_models_file_and_back(model: Model, tmp_path: Path) -> None:
     back = load_model(str(save_model(model, tmp_path)))
     assert back.judge is not None

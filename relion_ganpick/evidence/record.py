@@ -20,6 +20,7 @@ from relion_ganpick.evidence.operating_point import OperatingPoint
 
 EVIDENCE_FILE = "evidence.json"
 BINS = 20
+CLEAR = 0.65  # expected F; of simulated sets below it that hold particles for certain, half gave a third of them or less
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ class Evidence:
     trust: float
     point: OperatingPoint
     histogram: Sequence[int]
+
+    @property
+    def misses_many(self) -> bool:
+        """Whether there are particles for certain, but probably most of them are missed."""
+        return self.trust == 1 and not self.point.doubtful and self.point.expected_f < CLEAR
 
     @property
     def fingerprint(self) -> str:

@@ -102,7 +102,7 @@ def facts_of(picker: Picker, pixel_size: float | None) -> dict[str, Any]:
 
 
 def _tell(evidence: Evidence, asked: float | None) -> None:
-    """Say where the cut is, and warn where hardly anything speaks for particles."""
+    """Say where the cut is; warn where hardly anything speaks for particles, and where many of them are missed."""
     point, n = evidence.point, len(evidence.halves)
     where = f"{n} micrograph{'' if n == 1 else 's'}"
     note = "" if asked is None else f"; the `threshold` of {asked:g} is used in its place"
@@ -111,6 +111,11 @@ def _tell(evidence: Evidence, asked: float | None) -> None:
         log.warning(
             f"hardly anything speaks for particles in {where}, so only sure ones are picked. If you see particles: check "
             f"`diameter`, or take `threshold` {point.lenient:.2f}, which gives the doubtful ones as well"
+        )
+    elif evidence.misses_many and asked is None:
+        log.warning(
+            f"there are particles in {where}, but many are too faint to be told from noise, so they are missed. Look at the "
+            "picks at a lower `threshold`. If you give some good ones as `approved`, the job learns from them"
         )
 
 
