@@ -58,8 +58,11 @@ def main() -> None:
 
 def show(name: str, sets: list[list[float]]) -> None:
     """Print the row of one set, or of many: of what all their micrographs say, and the medians of the sums and the trust."""
-    every = [figure for said in sets for figure in said]
-    together = np.median([sum(said) / np.sqrt(len(said)) for said in sets])
+    every = [figure for said in sets for figure in said if not np.isnan(figure)]
+    if not every:
+        print(f"{name:28} {len(sets):5d}     0  too small to say anything", flush=True)
+        return
+    together = np.nanmedian([sum(said) / np.sqrt(len(said)) for said in sets])
     trust = np.median([trust_in(said) for said in sets])
     middle = f"{min(every):7.1f} {np.median(every):7.1f} {max(every):7.1f} {together:7.1f} {trust:6.2f}"
     print(f"{name:28} {len(sets):5d} {len(every):5d} {middle}", flush=True)

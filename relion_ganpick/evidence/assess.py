@@ -58,13 +58,7 @@ def gather_evidence(
     agreements = [agreement(view) for view in views]
     trust = trust_in(agreements)
     merits = [
-        heard(
-            _merit(model, judge, each, context, view, min_distance_px),
-            each.spots,
-            texture_of(view),
-            trust,
-            trust_in([agrees]),
-        )
+        heard(_merit(model, judge, each, context, view, min_distance_px), each.spots, texture_of(view), trust, trust_in([agrees]))
         for each, view, agrees in zip(described, views, agreements, strict=True)
     ]
     point = operating_point(np.concatenate(merits), model.card.strict)
