@@ -23,14 +23,13 @@ from scipy.stats import rankdata
 
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.evidence.candidates import Spots
-from relion_ganpick.evidence.filter import bounded
+from relion_ganpick.evidence.filter import CLEAN, bounded
 from relion_ganpick.evidence.view import View
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
 
-CLEAN = 0.3  # contamination below which a pixel counts
 RIM_PX = round(PARTICLE_PX / 2)
 LEAST_PIXELS = 3000
 SMALL = (6 * PARTICLE_PX) ** 2  # pixels of a picture that is too small to say anything
