@@ -40,6 +40,7 @@ from relion_ganpick.core.settings import PickSettings, RunSettings
 from relion_ganpick.core.workers import Workers, gpu_numbers, parse_workers
 from relion_ganpick.picking.picker import Picker
 from relion_ganpick.picking.stream import Task
+from relion_ganpick.runs.clusters import open_workforce
 from relion_ganpick.runs.run import make_run
 from relion_ganpick.runs.source import FileSource
 
@@ -260,11 +261,24 @@ def test_a_micrograph_that_kills_three_workers_is_reported_and_those_that_wait_b
 def test_processes_of_its_own_that_die_are_started_again(
     alone: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relion_ganpick.runs.clusters.RESTART_SECONDS", 1)  # less than it takes: the run must ask for another
-    monkeypatch.setattr("relion_ganpick.runs.spread.REVIVE_SECONDS", 5.0)
+    monkeypatch.setattr("relion_ganpick.runs.spread.REVIVE_SECONDS", 1.0)  # asks for others long before the nanny is ready
     with caplog.at_level(logging.INFO):
         assert run_with_a_deadly_one(alone, tmp_path, "local:1") == ((3, 1), [True, False, True, True])
     assert "mic01.mrc: its worker died 3 times while it was picked" in caplog.text
+
+
+def test_a_process_whose_nanny_gave_up_is_replaced_and_one_that_is_started_again_is_left_alone(tmp_path: Path) -> None:
+    with open_workforce(parse_workers("local:2"), RunSettings(device="cpu", workers="local:2"), tmp_path) as force:
+        wait_for(lambda: force.count()[0] == 2, "both processes", 60)
+        first, second = force.cluster.workers.values()
+        force.cluster.sync(first.close)
+        os.kill(second.pid, signal.SIGKILL)
+        wait_for(lambda: force.count()[0] == 0, "the end of both", 60)
+        force.revive()
+        wait_for(lambda: force.count()[0] == 2, "two others", 60)
+        assert first not in force.cluster.workers.values()
+        assert second in force.cluster.workers.values()
+        assert force.client.submit(os.getpid).result(60) != os.getpid()
 
 
 def test_pick_command_writes_the_same_with_processes_of_its_own(alone: Path, tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ from relion_ganpick.core.workers import ADDRESS, GPU, LOCAL, SCHEDULER_FILE, Wor
 HINT = "`workers` needs Dask: pip install 'relion-ganpick[cluster]'"
 FAILURES_BEFORE_LAST = 2  # a micrograph whose worker dies for the third time is reported
 CLOSE_SECONDS = 5.0
-LOST_SECONDS, RESTART_SECONDS = 2, 60  # until a lost job is given up; a process of ours is started again by its nanny meanwhile
+LOST_JOB, LOST_PROCESS = "2s", "720h"  # until Dask gives it up; the nanny of a process of ours starts it again, however slowly
+ENDED = ("closed", "failed")
 FIND_SECONDS = 20.0
 JOBQUEUE_SECONDS, START_SECONDS = 60, 300  # until a job's worker must have started: its default is short for a busy disk
 
@@ -73,8 +74,14 @@ class Workforce:
         return found
 
     def revive(self) -> None:
-        """Ask for as many processes, or jobs of a queue, as were wanted, in place of those that have ended."""
+        """Ask for as many processes, or jobs of a queue, as were wanted, in place of those that have ended.
+
+        A process whose nanny still starts it is left alone: a second one of its name would push it out.
+        """
         if self._kind == LOCAL:
+            for name, nanny in list(self.cluster.workers.items()):
+                if nanny.status.name in ENDED:
+                    del self.cluster.workers[name]
             self.cluster.scale(self.wanted)
         else:
             self.cluster.scale(jobs=self.wanted)
@@ -123,7 +130,7 @@ def open_workforce(workers: Workers, how: RunSettings, folder: Path) -> Iterator
         raise GanpickError(HINT) from error
     for name in ("distributed", "asyncio"):  # what they say of lost workers is said by the run
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    patience = {"distributed.deploy.lost-worker-timeout": f"{LOST_SECONDS if workers.in_queue else RESTART_SECONDS}s"}
+    patience = {"distributed.deploy.lost-worker-timeout": LOST_JOB if workers.in_queue else LOST_PROCESS}
     with dask.config.set(SETTINGS | patience), dask.config.set(_configuration(how.cluster_config, workers.kind)):
         cluster, place, devices, wanted = _cluster(workers, how, folder)
         force = None
