@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 from scipy.special import expit, logit
-from scipy.stats import rankdata
 
 from relion_ganpick.core.preprocess import PARTICLE_PX
 from relion_ganpick.evidence.candidates import Spots
@@ -227,8 +226,10 @@ def _strength(squares: Image, weight: Image, clean: Mask) -> Image:
 def _ranked(layer: Image, clean: Mask) -> Image:
     """Replace pixels by their rank among the clean ones, with mean 0 and spread 1; 0 elsewhere."""
     ranks = np.zeros(layer.shape, np.float32)
-    rank = rankdata(layer[clean])
-    ranks[clean] = (rank - rank.mean()) / max(float(rank.std()), 1e-6)
+    order = np.argsort(layer[clean], kind="stable")
+    rank = np.empty(len(order), np.float32)
+    rank[order] = np.arange(len(order)) - (len(order) - 1) / 2
+    ranks[clean] = rank / max(float(rank.std()), 1e-6)
     return ranks
 
 

@@ -8,15 +8,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from relion_ganpick.core.blank import find_blank
 from relion_ganpick.core.errors import GanpickError
 from relion_ganpick.core.files import atomic
 from relion_ganpick.core.picks import Picks
+from relion_ganpick.core.preprocess import CLIP, HIGH_PASS_DIAMETERS
 from relion_ganpick.core.standardise import standardise
 
 Colours = NDArray[np.uint8]
 
 LONGEST_SIDE = 1024
 SOFTNESS = 0.04
+HALF = 2  # background, and whether all of it is image, are found at half the size
+SAMPLED = 4  # contrast comes from every 4th pixel of each row and column
 SHIFT = 4
 THICKNESS = 2
 KEPT_COLOUR, DROPPED_COLOUR, TRUTH_COLOUR = (0, 159, 230), (233, 180, 86), (255, 255, 255)
@@ -112,11 +116,26 @@ def write_overlay(
 
 def _grey(small: NDArray[np.float32], diameter: float) -> Colours:
     """Take the background away, smooth a little, and stretch the contrast so that a person sees particles."""
-    flat, _ = standardise(np.asarray(small, np.float32), diameter)
+    flat = _flat(np.asarray(small, np.float32), diameter)
     soft = cv2.GaussianBlur(flat, (0, 0), max(SOFTNESS * diameter, 0.3))
-    low, high = np.percentile(soft, (0.5, 99.5))
+    low, high = np.percentile(soft[::SAMPLED, ::SAMPLED], (0.5, 99.5))
     stretched = (soft - low) / max(float(high - low), 1e-6)
     return np.asarray(np.clip(255 * stretched, 0, 255), dtype=np.uint8)
+
+
+def _flat(small: NDArray[np.float32], diameter: float) -> NDArray[np.float32]:
+    """Take away what is wider than a particle, in less time than `standardise`, which is exact, where all of it is image."""
+    if find_blank(np.ascontiguousarray(small[::HALF, ::HALF]), diameter / HALF) is not None:
+        return standardise(small, diameter)[0]
+    height, width = small.shape
+    coarse = (max(width // HALF, 1), max(height // HALF, 1))
+    level = cv2.resize(small, coarse, interpolation=cv2.INTER_AREA)
+    wide = cv2.GaussianBlur(level, (0, 0), HIGH_PASS_DIAMETERS * diameter / HALF, borderType=cv2.BORDER_REFLECT)
+    flat = small - cv2.resize(wide, (width, height), interpolation=cv2.INTER_LINEAR)
+    some = flat[::SAMPLED, ::SAMPLED]
+    middle = float(np.median(some))
+    reach = CLIP * 1.4826 * float(np.median(np.abs(some - middle)))
+    return np.asarray(np.clip(flat, middle - reach, middle + reach) if reach > 0 else flat, np.float32)
 
 
 def _circle(
