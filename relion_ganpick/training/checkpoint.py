@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from relion_ganpick.core.errors import GanpickError
@@ -71,3 +72,14 @@ class TrainingRun:
         with open(self.folder / "log.jsonl", "a") as log:
             log.write(json.dumps(row) + "\n")
         tqdm.write("  ".join(f"{name} {value}" for name, value in row.items()))
+
+
+def follow(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Move averaged weights towards those of the present step, faster in the first ones; a decay of 0 makes them the same."""
+    decay = min(decay, (1 + step) / (10 + step))
+    with torch.no_grad():
+        for mean, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+            if mean.dtype.is_floating_point:
+                mean.lerp_(new, 1 - decay)
+            else:
+                mean.copy_(new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,7 +21,7 @@ from relion_ganpick.model.networks import PatchDiscriminator
 from relion_ganpick.model.paper_networks import PaperGenerator, initialise
 from relion_ganpick.model.weights import Model, save_model
 from relion_ganpick.synthesis.paper import HELD_OUT, TRAINING, Pair, make_pair
-from relion_ganpick.training.checkpoint import TrainingRun
+from relion_ganpick.training.checkpoint import TrainingRun, follow
 from relion_ganpick.training.losses import data_loss, discriminator_loss, generator_loss, generator_objective
 from relion_ganpick.training.presets import PaperSettings
 from relion_ganpick.training.validate import HeldOut, Item, calibrate, figures_of
@@ -43,7 +44,7 @@ class PaperTrainer(TrainingRun):
         Areas without particles as backgrounds, (h, w) uint8 each; pure noise without any.
     """
 
-    parts = ("generator", "discriminator", "generator_optimiser", "discriminator_optimiser")
+    parts = ("generator", "discriminator", "average", "generator_optimiser", "discriminator_optimiser")
     # No update depends on how long the run will go on, nor on when it is looked at.
     may_change = ("epochs", "validate_every")
 
@@ -58,6 +59,7 @@ class PaperTrainer(TrainingRun):
         self.generator = generator.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.discriminator = discriminator.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         betas = (settings.beta1, 0.999)
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.generator_optimiser = torch.optim.Adam(self.generator.parameters(), settings.learning_rate, betas)
         self.discriminator_optimiser = torch.optim.Adam(self.discriminator.parameters(), settings.learning_rate, betas)
         self.held_out = [make_pair(settings, k, areas, HELD_OUT) for k in range(settings.validation_pairs)]
@@ -121,6 +123,7 @@ class PaperTrainer(TrainingRun):
         self.generator_optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(objective)
         self.generator_optimiser.step()
+        follow(self.average, self.generator, settings.average, self.step)
         self.step += 1
         return values
 
@@ -140,11 +143,11 @@ class PaperTrainer(TrainingRun):
         return generator_loss(self.settings.adversarial_loss, on_real, on_fake)
 
     def validate(self) -> dict[str, float]:
-        """Pick the held-out pairs by Algorithm 3: precision, recall and F1 at a quarter of the shapes' diameter."""
+        """Pick the held-out pairs with the averaged weights: precision, recall and F1 at a quarter of the shapes' diameter."""
         return figures_of(self._items(), 0.0)
 
     def finish(self) -> Path:
-        """Calibrate on held-out pairs and save the generator with its card.
+        """Calibrate on held-out pairs and save the averaged generator with its card.
 
         Algorithm 3 accepts or rejects a region by its area, so that the threshold of the figure of merit is 0.
         """
@@ -164,11 +167,11 @@ class PaperTrainer(TrainingRun):
             calibration=calibration,
             localization="regions",
         )
-        return save_model(Model(self.generator, card), self.folder)
+        return save_model(Model(self.average.eval(), card), self.folder)
 
     def _items(self) -> list[Item]:
-        self.generator.eval()
+        self.average.eval()
         return [
-            (regions(mark(self.generator, as_input(pair.picture)[None], self.device)[0, 0]), pair.centres, pair.diameter / 4)
+            (regions(mark(self.average, as_input(pair.picture)[None], self.device)[0, 0]), pair.centres, pair.diameter / 4)
             for pair in self.held_out
         ]

@@ -112,6 +112,8 @@ class PaperSettings(PairSettings):
         Weights w1 and w2 of equation 6.
     dropout
         Share of the values that the first three decoding layers drop in training; none are dropped when picking.
+    average
+        Decay per step of the moving average of the weights, which is what is saved; 0 saves those of the last step.
     backgrounds
         STAR file of micrographs whose areas without particles are the backgrounds; empty for pure noise.
     validate_every
@@ -132,6 +134,7 @@ class PaperSettings(PairSettings):
     adversarial_weight: float = 1.0
     l1_weight: float = 100.0
     dropout: float = 0.5
+    average: float = 0.998
     backgrounds: str = ""
     validate_every: int = 500
     validation_pairs: int = 10

@@ -21,7 +21,7 @@ from relion_ganpick.model.card import Card
 from relion_ganpick.model.networks import PatchDiscriminator
 from relion_ganpick.model.weights import Model, build_generator, load_model, save_model
 from relion_ganpick.synthesis.pairs import make_batch
-from relion_ganpick.training.checkpoint import TrainingRun
+from relion_ganpick.training.checkpoint import TrainingRun, follow
 from relion_ganpick.training.judge_sets import SETS, with_judge
 from relion_ganpick.training.loading import in_order
 from relion_ganpick.training.losses import cross_entropy_with_dice, data_loss, discriminator_loss, generator_loss
@@ -138,7 +138,7 @@ class Trainer(TrainingRun):
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.generator.parameters(), 1.0)
         self.generator_optimiser.step()
-        self._follow()
+        follow(self.average, self.generator, self.settings.average, self.step)
         self.step += 1
         return values
 
@@ -191,15 +191,6 @@ class Trainer(TrainingRun):
         if settings.judge_sets and settings.judges:
             model = with_judge(model, self.device, settings, self.folder / SETS, workers)
         return save_model(model, self.folder)
-
-    def _follow(self) -> None:
-        decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for mean, new in zip(self.average.state_dict().values(), self.generator.state_dict().values(), strict=True):
-                if mean.dtype.is_floating_point:
-                    mean.lerp_(new, 1 - decay)
-                else:
-                    mean.copy_(new)
 
     def _precision(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()
