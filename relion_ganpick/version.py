@@ -1,3 +1,3 @@
 """Version of the package, readable without importing anything heavy."""
 
-__version__ = "0.7.0"
+__version__ = "0.7.1"
