@@ -36,7 +36,7 @@ from relion_ganpick.synthesis.scene import CLEAN, make_scene
 DIAMETER, PIXEL_SIZE, SIDE, DISTINCT = 180.0, 11.0, 200, 20
 NOT_COMPARED = {"run.out", "run.err", "lock", "report.html", "logfile.pdf", "inspect.npz"}
 """Logs, pages that say when they were made, and the cache of the page, which holds the dates of files."""
-FIRST, LEEWAY = 1000, 0.05
+FIRST, WITHIN, LEEWAY = 1000, 500, 0.05
 SUCCESS = "RELION_JOB_EXIT_SUCCESS"
 DISK_KILOBYTES = 400
 
@@ -261,11 +261,10 @@ def many(project: Path, n: int, threads: int) -> bool:
             if memory and done >= FIRST:
                 seen[done] = memory
             time.sleep(1)
-    first, last = seen[min(seen)], seen[max(seen)]
+    first = max(memory for done, memory in seen.items() if done <= min(seen) + WITHIN)
+    last = max(memory for done, memory in seen.items() if done >= n - WITHIN)  # the worker may have ended at the very last look
     grows = last / first - 1
-    print(
-        f"{n} micrographs: {first:.0f} MB after {min(seen)}, {last:.0f} MB after {max(seen)} ({100 * grows:+.1f} %)", flush=True
-    )
+    print(f"{n} micrographs: {first:.0f} MB after {min(seen)}, {last:.0f} MB at the end ({100 * grows:+.1f} %)", flush=True)
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     with started(project, threads) as again:
         status = again.wait()
