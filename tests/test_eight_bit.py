@@ -78,6 +78,22 @@ def test_marks_do_not_depend_on_batch_or_threads(generator: UNetGenerator) -> No
 
 
 @needs_bytes
+def test_the_network_of_bytes_is_the_same_for_any_number_of_threads(generator: UNetGenerator) -> None:
+    before, marks = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            network = EightBitUNet(generator)
+            assert torch.get_num_threads() == threads
+            with torch.inference_mode():
+                marks.append(network.mark(picture((272, 416), 5)))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(marks[0], marks[1])
+    assert torch.equal(marks[0], marks[2])
+
+
+@needs_bytes
 def test_picker_takes_bytes_where_the_processor_is_fastest_in_them(model: Model) -> None:
     picker = Picker(PickSettings(diameter=160), "cpu", model)
     assert picker.dtype == torch.uint8

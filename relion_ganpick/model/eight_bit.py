@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from relion_ganpick.core.preprocess import CLIP, PARTICLE_PX
+from relion_ganpick.core.threads import one_thread
 from relion_ganpick.model.networks import UNetGenerator
 
 Image = NDArray[np.float32]
@@ -50,7 +51,8 @@ class EightBitUNet:
             raise ValueError("this generator cannot compute in 8 bits here")
         self.stride, self.outputs = generator.stride, generator.outputs
         batch = torch.from_numpy(probe())[None, None]
-        ranges, wanted = _ranges(generator, batch)
+        with one_thread():  # the last digit of a range decides how some pixels are rounded
+            ranges, wanted = _ranges(generator, batch)
         self._build(generator, ranges)
         with torch.inference_mode():
             found = self.mark(batch)

@@ -10,6 +10,7 @@ from typing import Any
 
 from relion_ganpick.core.faults import hits_all
 from relion_ganpick.core.micrograph import read_micrograph
+from relion_ganpick.core.threads import one_thread
 from relion_ganpick.evidence.record import EVIDENCE_FILE, Evidence, read_evidence, write_evidence
 from relion_ganpick.evidence.view import View, view_of
 from relion_ganpick.picking.picker import AnyPicker, Picker, Prepared
@@ -78,7 +79,8 @@ def with_set_evidence(
         looked_at, marks = _looked_at(picker, islice(tasks, MOST_TRIED))
         if not looked_at:
             return picker
-        evidence = picker.gather(looked_at)
+        with one_thread():
+            evidence = picker.gather(looked_at)
         if path is not None:
             write_evidence(path, evidence, facts)
     _tell(evidence, picker.asked_threshold)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import cv2
 import torch
+
+from relion_ganpick.core.threads import one_thread
 
 
 def bound_threads(j: int) -> None:
@@ -21,12 +23,5 @@ def one_thread_each(threads: int) -> Iterator[None]:
 
     A network that shares its work among two threads takes nearly twice the seconds of the processor: they wait for each other.
     """
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    if threads > 1:
-        bound_threads(1)
-    try:
+    with one_thread() if threads > 1 else nullcontext():
         yield
-    finally:
-        if threads > 1:
-            torch.set_num_threads(before[0])
-            cv2.setNumThreads(before[1])
