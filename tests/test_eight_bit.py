@@ -79,18 +79,18 @@ def test_marks_do_not_depend_on_batch_or_threads(generator: UNetGenerator) -> No
 
 @needs_bytes
 def test_the_network_of_bytes_is_the_same_for_any_number_of_threads(generator: UNetGenerator) -> None:
-    before, marks = torch.get_num_threads(), []
+    before, logits = torch.get_num_threads(), []
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
             network = EightBitUNet(generator)
             assert torch.get_num_threads() == threads
             with torch.inference_mode():
-                marks.append(network.mark(picture((272, 416), 5)))
+                logits.append(network(picture((272, 416), 5)))
     finally:
         torch.set_num_threads(before)
-    assert torch.equal(marks[0], marks[1])
-    assert torch.equal(marks[0], marks[2])
+    assert torch.equal(logits[0], logits[1])
+    assert torch.equal(logits[0], logits[2])
 
 
 @needs_bytes
