@@ -253,18 +253,23 @@ class Soak:
 def many(project: Path, n: int, threads: int) -> bool:
     """Pick n micrographs and watch the memory; then Continue over them."""
     make_project(project, n)
-    log, seen = project / JOB / "run.out", {}
+    log = project / JOB / "run.out"
+    seen: dict[int, float] = {}  # the most memory, by the number of micrographs done
     with started(project, threads) as process:
         while process.poll() is None:
             done = log.read_bytes().count(b" picks (")
             memory = max((megabytes(each) for each in group(process.pid)), default=0.0)
             if memory and done >= FIRST:
-                seen[done] = memory
+                seen[done] = max(memory, seen.get(done, 0.0))
             time.sleep(1)
     first = max(memory for done, memory in seen.items() if done <= min(seen) + WITHIN)
-    last = max(memory for done, memory in seen.items() if done >= n - WITHIN)  # the worker may have ended at the very last look
-    grows = last / first - 1
-    print(f"{n} micrographs: {first:.0f} MB after {min(seen)}, {last:.0f} MB at the end ({100 * grows:+.1f} %)", flush=True)
+    last = max(memory for done, memory in seen.items() if n - WITHIN <= done < n)
+    pages, grows = max(memory for done, memory in seen.items() if done >= n), last / first - 1
+    print(
+        f"{n} micrographs: {first:.0f} MB after {min(seen)}, {last:.0f} MB at the last ones ({100 * grows:+.1f} %), "
+        f"{pages:.0f} MB while the pages are written",
+        flush=True,
+    )
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     with started(project, threads) as again:
         status = again.wait()

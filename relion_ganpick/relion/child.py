@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import sys
@@ -42,6 +43,9 @@ def _work(plan: dict[str, Any], settled: Callable[[], None]) -> int:
             raise
         print(f"relion_ganpick: {line}", file=sys.stderr, flush=True)
         return 1
+    # What the libraries hold stays. Without it, Python looks for garbage often, so that little of it is kept in the meantime.
+    gc.freeze()
+    gc.collect()
     return work(plan, settled)
 
 
