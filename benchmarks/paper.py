@@ -60,6 +60,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="epochs of 100 pairs (default: the preset's 200)")
     parser.add_argument("--width", type=int, default=16, help="channels of the first layer of both networks (default: 16)")
     parser.add_argument("--learning_rate", type=float, help="Adam's (default: the preset's 2e-4)")
+    parser.add_argument("--average", type=float, help="decay of the averaged weights; 0: none (default: the preset's 0.998)")
     parser.add_argument("--pairs", type=int, help="training pairs (default: the preset's 100)")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
     parser.add_argument("--rows", nargs="+", choices=NAMES, default=list(NAMES), metavar="ROW", help=f"of {', '.join(NAMES)}")
@@ -84,7 +85,8 @@ def settings_of(args: argparse.Namespace, row: str, seed: int) -> PaperSettings:
     """Make the settings of one run; only the loss or the backgrounds, and the seed differ."""
     preset = PRESETS["paper"]
     assert isinstance(preset, PaperSettings)
-    given = {name: getattr(args, name) for name in ("epochs", "pairs", "learning_rate") if getattr(args, name) is not None}
+    names = ("epochs", "pairs", "learning_rate", "average")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     own: dict[str, Any] = (
         {"backgrounds": str(args.sets / args.set / "micrographs.star")} if row == OWN else {"adversarial_loss": row}
     )

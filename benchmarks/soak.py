@@ -52,8 +52,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
     parser.add_argument("--threads", type=int, default=1, help="--j of the jobs")
     given = parser.parse_args()
-    if 0 < given.many < FIRST:
-        parser.error(f"--many {given.many}: give at least {FIRST}, after which the memory is first looked at")
+    if 0 < given.many < 2 * FIRST:
+        parser.error(f"--many {given.many}: give at least {2 * FIRST}; the memory is first looked at after {FIRST}")
     with tempfile.TemporaryDirectory() as folder:
         right = []
         if given.kills or given.beside or given.disk:
@@ -264,7 +264,8 @@ def many(project: Path, n: int, threads: int) -> bool:
             time.sleep(1)
     first = max(memory for done, memory in seen.items() if done <= min(seen) + WITHIN)
     last = max(memory for done, memory in seen.items() if n - WITHIN <= done < n)
-    pages, grows = max(memory for done, memory in seen.items() if done >= n), last / first - 1
+    pages = max((memory for done, memory in seen.items() if done >= n), default=last)
+    grows = last / first - 1
     print(
         f"{n} micrographs: {first:.0f} MB after {min(seen)}, {last:.0f} MB at the last ones ({100 * grows:+.1f} %), "
         f"{pages:.0f} MB while the pages are written",

@@ -14,6 +14,7 @@ from torch import nn
 from relion_ganpick import Picker, PickSettings
 from relion_ganpick.cli import main
 from relion_ganpick.core.errors import GanpickError
+from relion_ganpick.model.weights import load_model
 from relion_ganpick.synthesis.paper import make_pair
 from relion_ganpick.training.checkpoint import TrainingRun
 from relion_ganpick.training.paper_train import PaperTrainer
@@ -70,6 +71,16 @@ def go_to(run: PaperTrainer | Trainer, step: int) -> None:
             run.update(picture, marker)
             if run.step == step:
                 return
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_averaged_weights_of_the_paper_preset_are_saved_and_zero_saves_the_last_ones(tmp_path: Path, average: float) -> None:
+    run = PaperTrainer(replace(TINY, average=average), tmp_path, CPU)
+    go_to(run, 6)
+    saved = load_model(str(run.finish())).generator.state_dict()
+    last, mean = run.generator.state_dict(), run.average.state_dict()
+    assert all(torch.allclose(saved[name], mean[name], rtol=1e-3, atol=1e-6) for name in saved)  # saved in 16 bits
+    assert all(torch.equal(mean[name], last[name]) for name in saved) == (average == 0)
 
 
 def state(run: TrainingRun) -> dict[str, torch.Tensor]:

@@ -43,7 +43,7 @@ def _work(plan: dict[str, Any], settled: Callable[[], None]) -> int:
             raise
         print(f"relion_ganpick: {line}", file=sys.stderr, flush=True)
         return 1
-    # What the libraries hold stays. Without it, Python looks for garbage often, so that little of it is kept in the meantime.
+    # What the libraries hold stays to the end. Left out of account, it lets Python look for garbage sooner and keep less of it.
     gc.freeze()
     gc.collect()
     return work(plan, settled)
